@@ -1,0 +1,211 @@
+"""`python -m benchmarks.compare`: trains the families on the data sets, one cell after another, and shows who wins."""
+
+import argparse
+import difflib
+import functools
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import cells, provenance, results
+from benchmarks.progress import SweepProgress, title
+from jax_models.command_line import Parser, positive
+from jax_models.data import DATASETS, list_datasets, load_dataset
+from jax_models.errors import RunError, UsageError, run_cli
+from jax_models.recipes import resolve_config
+from jax_models.registry import list_models
+from jax_models.training.config import TrainConfig
+
+PRESETS = ("quick", "full")
+
+DESCRIPTION = """\
+Trains seven CNN families on MNIST, FashionMNIST and CIFAR-10 under one recipe and shows which is best, at what cost.
+A cell is one family on one data set with one seed; each trains in a process of its own. The test split is opened once
+per cell, after training.
+"""
+EPILOG = f"""\
+models:     {" ".join(list_models())}
+data sets:  {" ".join(list_datasets())}
+
+what lands in OUT:
+  runs.jsonl            one line per cell with all its measurements, written as soon as the cell ends
+  table.md, table.csv   one row per family and data set: mean, standard deviation and n of each metric
+  figures/, report.html the same to look at; report.html is one file that can be mailed
+  logs/                 what each cell's process printed
+
+A sweep that was stopped goes on where it was: type the same command again. Finished cells are kept, failed ones are
+tried again. A cell is known by model, data set, preset, seed, epochs, batch size and recipe.
+
+examples:
+  python -m benchmarks.compare                                       everything; half an hour on two CPU cores
+  python -m benchmarks.compare --models lenet5 resnet18 --datasets mnist
+  python -m benchmarks.compare --models lenet5 --epochs 1 --out results/try
+  python -m benchmarks.compare --seeds 5                             five seeds a cell: adds those that are missing
+  python -m benchmarks.compare --preset full --out results/full      the papers' widths; wants a GPU
+  python -m benchmarks.compare --fresh                               moves old results to OUT/old-DATE, starts anew
+
+exit codes: 0 all cells finished, 1 a cell or the run failed, 2 wrong usage, 130 stopped by Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code.
+
+    Raises:
+        UsageError: a wrong option, found before any work starts.
+        RunError: the sweep could not run, or some of its cells failed.
+    """
+    options = _parser().parse_args(arguments)
+    models = choose(options.models, list_models(), kind="model")
+    datasets = choose(options.datasets, list_datasets(), kind="data set")
+    preset = options.preset or ("quick" if provenance.default_platform() == "cpu" else "full")
+    wanted = plan(models, datasets, preset=preset, options=options)
+    out = options.out or Path("results") / preset
+    results.prepare_folder(out)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to end is like Ctrl-C: end in order
+    console = Console()
+    with results.locked(out):
+        _tidy(out, console, fresh=options.fresh)
+        try:
+            failed = sweep(wanted, out=out, data_dir=options.data_dir, console=console)
+        except KeyboardInterrupt:
+            _report(out, console)
+            raise
+        _report(out, console)
+    if failed:
+        names = "; ".join(failed)
+        raise RunError(
+            f"{len(failed)} of {len(wanted)} cells failed: {names} (messages in {out / 'logs'}); "
+            "the same command tries them again"
+        )
+    return 0
+
+
+def plan(
+    models: Sequence[str], datasets: Sequence[str], *, preset: str, options: argparse.Namespace
+) -> list[TrainConfig]:
+    """The cells of a sweep in the order they run: one seed of everything before the next seed.
+
+    Raises:
+        UsageError: the batch size is larger than a data set.
+    """
+    wanted = [
+        resolve_config(model, dataset, preset=preset, seed=seed, epochs=options.epochs, batch_size=options.batch_size)
+        for seed in range(options.seeds)
+        for dataset in datasets
+        for model in models
+    ]
+    for config in wanted:
+        images = DATASETS[config.dataset].sizes["train"]
+        if config.batch_size > images:
+            raise UsageError(f"--batch-size {config.batch_size} is more than the {images:,} images of {config.dataset}")
+    return wanted
+
+
+def sweep(wanted: Sequence[TrainConfig], *, out: Path, data_dir: Path | None, console: Console) -> list[str]:
+    """Runs the cells that are not finished yet, and keeps each row as soon as it is there.
+
+    Returns the names of the cells that failed.
+
+    Raises:
+        RunError: a data set cannot be had, or a row cannot be written.
+    """
+    rows = results.read_rows(out)
+    finished = results.finished_cells(rows)
+    todo = [config for config in wanted if config.cell not in finished]
+    if len(todo) < len(wanted):
+        console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are finished already, in {out}")
+    for dataset in dict.fromkeys(config.dataset for config in todo):
+        load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
+    run = functools.partial(
+        cells.run_cell,
+        out=out,
+        data_dir=data_dir,
+        environment=cells.cell_environment(provenance.default_platform()),
+    )
+    failed = []
+    with SweepProgress(todo, finished=rows, console=console) as progress:
+        for config in todo:
+            progress.start(config)
+            row = run(config, on_event=progress.update)
+            results.append_row(out, row)
+            progress.finish(row)
+            if row["status"] != "ok":
+                failed.append(f"{title(config)}: {row['error']}")
+    return failed
+
+
+def choose(words: Sequence[str], allowed: Sequence[str], *, kind: str) -> list[str]:
+    """The names in an option's words, which spaces or commas separate; "all" is every allowed name.
+
+    Raises:
+        UsageError: a name that is not allowed, or none at all.
+    """
+    names = [name for word in words for name in word.split(",") if name]
+    for name in names:
+        if name not in ("all", *allowed):
+            close = difflib.get_close_matches(name, allowed, n=1)
+            hint = f", did you mean {close[0]}" if close else ""
+            raise UsageError(f"unknown {kind} {name!r}{hint}; choose from: {' '.join(allowed)}, or all")
+    if not names:
+        raise UsageError(f"no {kind} was named; choose from: {' '.join(allowed)}, or all")
+    return list(allowed) if "all" in names else list(dict.fromkeys(names))
+
+
+def _tidy(out: Path, console: Console, *, fresh: bool) -> None:
+    """Moves old results aside if asked to, and what a crash has left half written in any case."""
+    if fresh and (old := results.set_aside(out)):
+        console.print(f"Old results are now in {old}", soft_wrap=True)
+    if broken := results.mend_rows(out):
+        lines = "1 broken line" if broken == 1 else f"{broken} broken lines"
+        console.print(
+            f"{lines} of {out / results.ROWS} moved to {results.TORN}; what is missing runs again", soft_wrap=True
+        )
+
+
+def _report(out: Path, console: Console) -> None:
+    """Shows and writes what the folder holds, if it holds anything."""
+    rows = results.read_rows(out)
+    if rows:
+        from benchmarks.report import print_summary, write_report  # plotting takes seconds to import
+
+        print_summary(rows, console)
+        write_report(rows, out)
+        console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m benchmarks.compare", description=DESCRIPTION, epilog=EPILOG)
+    add = parser.add_argument
+    names = {"nargs": "+", "default": ["all"], "metavar": "NAME"}
+    add(
+        "--preset",
+        choices=PRESETS,
+        help="quick: small versions for a CPU; full: the papers' widths (default by device)",
+    )
+    add("--models", **names, help="families, separated by spaces or commas (default: all)")
+    add("--datasets", **names, help="data sets, separated likewise (default: all)")
+    add(
+        "--seeds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="runs per family and data set: seeds 0 to N-1 (default: 1)",
+    )
+    add("--epochs", type=positive, metavar="N", help="passes over the training images (default: the recipe's)")
+    add("--batch-size", type=positive, metavar="N", help="images per step, over all devices (default: the recipe's)")
+    add("--out", type=Path, metavar="DIR", help="folder for the results (default: results/PRESET)")
+    add(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="TFDS data directory (default: TFDS_DATA_DIR or ~/tensorflow_datasets)",
+    )
+    add("--fresh", action="store_true", help="move the results in OUT aside, to OUT/old-DATE, and start anew")
+    return parser
+
+
+if __name__ == "__main__":
+    run_cli(main)

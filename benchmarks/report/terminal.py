@@ -1,0 +1,60 @@
+"""The table a sweep ends with, in the terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.report import wording
+from benchmarks.report.notes import notes
+from benchmarks.report.summary import Sweep, dataset_title, model_title, summarise
+from benchmarks.report.tables import accuracy_cell, failed_cell, grid_costs
+
+
+def print_summary(rows: list[dict], console: Console) -> None:
+    """Prints the grid of accuracies, the best model of each data set, and what must be said about the rows."""
+    summary = summarise(rows)
+    for sweep in summary.sweeps:
+        console.print()
+        title = f"Test accuracy in percent, preset {sweep.preset}, {wording.seeds(sweep.seeds)}"
+        console.print(Padding(Text(title, style="bold"), (0, 0, 0, 2), expand=False))
+        console.print(Padding(_rich_grid(sweep), (0, 0, 0, 1), expand=False))
+        for dataset in sweep.datasets:
+            console.print(Padding(_rich_finding(sweep, dataset), (0, 0, 0, 2), expand=False))
+    for note in notes(summary):
+        console.print(Padding(Text(f"! {note}", style="yellow"), (0, 0, 0, 2), expand=False))
+    for row in summary.failed:
+        title, dataset, preset, seed, status, error = failed_cell(row)
+        console.print(
+            Padding(
+                f"[red]✗[/] {title} on {dataset}, {preset}, seed {seed}: {status}. {escape(error)}",
+                (0, 0, 0, 2),
+                expand=False,
+            )
+        )
+
+
+def _rich_grid(sweep: Sweep) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    table.add_column("Model", no_wrap=True)
+    for dataset in sweep.datasets:
+        table.add_column(dataset_title(dataset), justify="right", no_wrap=True)
+    for heading in ("Params", "Train time"):
+        table.add_column(heading, justify="right", style="dim", no_wrap=True)
+    for model in sweep.models:
+        cells = []
+        for dataset in sweep.datasets:
+            group = sweep.get(model, dataset)
+            best = group is not None and sweep.is_best(group)
+            text = accuracy_cell(sweep, group).replace(" ± ", "±")
+            cells.append(Text(f"★ {text}" if best else text, style="bold green" if best else ""))
+        params, _, seconds = grid_costs(sweep, model)
+        table.add_row(model_title(model), *cells, params, seconds)
+    return table
+
+
+def _rich_finding(sweep: Sweep, dataset: str) -> Text:
+    best, caution = wording.best_line(sweep, dataset), wording.caution_line(sweep, dataset)
+    return Text.assemble(("★ ", "green"), (best, "bold"), " ", (caution, "dim"))

@@ -1,0 +1,161 @@
+"""Numbers and findings in words, the same in the terminal, in Markdown and in HTML."""
+
+from collections.abc import Iterable, Sequence
+from math import floor, isnan, log10
+
+from benchmarks.report.summary import Estimate, Group, Summary, Sweep, dataset_title, model_title
+
+DASH = "–"
+
+
+def percent(estimate: Estimate, *, spread: bool = True) -> str:
+    """An accuracy-like estimate in percent: "99.31", or "99.31 ± 0.05"; one seed's unknown spread is a dash."""
+    if not spread:
+        return f"{100 * estimate.mean:.2f}"
+    return f"{100 * estimate.mean:.2f} ± {DASH if estimate.std is None else f'{100 * estimate.std:.2f}'}"
+
+
+def std(estimate: Estimate, *, scale: float = 1.0, digits: int = 2) -> str:
+    """The spread alone, a dash for one seed."""
+    return DASH if estimate.std is None else f"{scale * estimate.std:.{digits}f}"
+
+
+def points(fraction: float) -> str:
+    """An accuracy difference in percentage points with as many digits as it deserves: "0.16", "1.0"."""
+    return f"{100 * fraction:.{1 if fraction >= 0.00995 else 2}f}"
+
+
+def quantity(value: float) -> str:
+    """Three significant digits with a metric suffix: 62006 is "62.0k", 20827442 "20.8M"; NaN is a dash."""
+    if isnan(value):
+        return DASH
+    for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * factor:
+            return _three_digits(value / factor) + suffix
+    return _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    if value <= 0:
+        return f"{value:g}"
+    return f"{value:.{max(0, 2 - floor(log10(value * 1.0005)))}f}"
+
+
+def whole(value: float) -> str:
+    """A count without digits after the point: "1,763"."""
+    return DASH if isnan(value) else f"{value:,.0f}"
+
+
+def megaflops(value: float) -> str:
+    """Millions of floating-point operations, three significant digits."""
+    return DASH if isnan(value) else _three_digits(value / 1e6)
+
+
+def duration(seconds: float) -> str:
+    """ "48 s", "3 min 05 s", "2 h 07 min"."""
+    if isnan(seconds):
+        return DASH
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def memory(size: float) -> str:
+    """Bytes as MiB or GiB."""
+    if isnan(size):
+        return DASH
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def span(texts: Iterable[str]) -> str:
+    """Every different text once, in the order of their first appearance, joined by "and"."""
+    return names(list(dict.fromkeys(texts)))
+
+
+def names(titles: Sequence[str]) -> str:
+    """ "A", "A and B", "A, B and C"."""
+    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
+
+
+def seeds(counts: Sequence[int]) -> str:
+    """The numbers of seeds per cell in words: "one seed", "3 seeds", "1 to 3 seeds"."""
+    low, high = min(counts), max(counts)
+    if high == 1:
+        return "one seed"
+    return f"{high} seeds" if low == high else f"{low} to {high} seeds"
+
+
+def largest_cost(sweep: Sweep, model: str, cost: str) -> float:
+    """A cost of one model on the data set where it is highest: the first layer is wider for colour images."""
+    return max(group.cost(cost) for group in sweep.of_model(model))
+
+
+def total_train_seconds(sweep: Sweep, model: str) -> str:
+    """Training time of one seed on all data sets together; a dash where one of them is missing."""
+    groups = sweep.of_model(model)
+    return duration(sum(g.cost("train_seconds") for g in groups)) if len(groups) == len(sweep.datasets) else DASH
+
+
+def best_line(sweep: Sweep, dataset: str) -> str:
+    """One sentence naming the best model with its accuracy, n and the size of the test set."""
+    best = sweep.verdict(dataset).best
+    value = percent(best.estimate("accuracy"), spread=best.n > 1)
+    return f"Best on {dataset_title(dataset)}: {best.title}, {value} % ({seeds([best.n])}, {best.test_images:,} test images)."
+
+
+def caution_line(sweep: Sweep, dataset: str) -> str:
+    """Which differences are too small to count, and who is therefore not distinguished from the best."""
+    verdict = sweep.verdict(dataset)
+    if not verdict.close and verdict.runner_up is None:
+        return "No other family ran on it."
+    counts = seeds([group.n for group in sweep.ranked(dataset)])
+    limit = f"With {counts}, differences below about {points(verdict.margin)} points are not distinguished"
+    if verdict.close:
+        return f"{limit}, so {names([_with_accuracy(group) for group in verdict.close])} may be as good."
+    assert verdict.runner_up is not None
+    return f"{limit}; no family comes that close, next is {_with_accuracy(verdict.runner_up)}."
+
+
+def _with_accuracy(group: Group) -> str:
+    return f"{group.title} ({percent(group.estimate('accuracy'), spread=False)})"
+
+
+MARGIN_NOTE = (
+    "Not distinguished: closer to the best than the 95 % binomial interval for a difference of two accuracies on that many "
+    "test images; with more than one seed the interval is widened by their spread. It is not a paired test, and one seed "
+    "does not measure the luck of training."
+)
+
+
+def headline(summary: Summary) -> str:
+    """A title for the whole report: "Seven CNN families on MNIST, FashionMNIST and CIFAR-10"."""
+    models = list(dict.fromkeys(model for sweep in summary.sweeps for model in sweep.models))
+    datasets = list(dict.fromkeys(dataset for sweep in summary.sweeps for dataset in sweep.datasets))
+    if not models:
+        return "No finished cell"
+    words = ("", model_title(models[0]), "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+    count = words[len(models)] if len(models) < len(words) else str(len(models))
+    families = "" if len(models) == 1 else " CNN families"
+    return f"{count}{families} on {names([dataset_title(dataset) for dataset in datasets])}"
+
+
+def device(row: dict) -> str:
+    """The machine in a few words: "Intel Xeon 2.20 GHz, 2 cores" or "1 × NVIDIA H100"."""
+    facts = row.get("device") or {}
+    if facts.get("platform") != "cpu":
+        return f"{facts.get('count', '?')} × {facts.get('kind') or facts.get('platform') or 'unknown device'}"
+    cores = facts.get("cores")
+    return f"{facts.get('cpu') or 'CPU'}, {cores} {'core' if cores == 1 else 'cores'}"
+
+
+def provenance(rows: Sequence[dict]) -> str:
+    """Devices, commits and JAX versions of some rows in one line."""
+    devices = span(device(row) for row in rows)
+    commits = span((row.get("commit") or "unknown")[:12] for row in rows)
+    versions = span((row.get("versions") or {}).get("jax", "?") for row in rows)
+    return f"{devices}; commit {commits}; jax {versions}"

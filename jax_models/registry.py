@@ -1,0 +1,138 @@
+"""The seven families by name: constructor, paper and presets. To tune a preset, edit its dict.
+
+`full` is the paper's width (each constructor's defaults). `quick` is the same class with the same stages and block
+types, small enough for two CPU cores: only channels, repeats, the stem's stride and the dropout rate differ.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from flax import nnx
+
+from jax_models.alexnet import AlexNet
+from jax_models.errors import UsageError
+from jax_models.googlenet import GoogLeNet
+from jax_models.lenet import LeNet5
+from jax_models.resnet import ResNet
+from jax_models.senet import SEResNet
+from jax_models.vgg import VGG
+from jax_models.xception import Xception
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One family: how to build it and where it comes from.
+
+    `paper` is "Title, authors"; `arxiv` is None where the paper is not there; `presets` maps a preset's name to the
+    constructor's keyword arguments.
+    """
+
+    title: str
+    constructor: Callable[..., nnx.Module]
+    paper: str
+    year: int
+    arxiv: str | None = None
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+MODELS: Mapping[str, ModelSpec] = MappingProxyType(
+    {
+        "lenet5": ModelSpec(
+            title="LeNet-5",
+            constructor=LeNet5,
+            paper="Gradient-based learning applied to document recognition, LeCun, Bottou, Bengio, Haffner",
+            year=1998,
+            presets={"full": {}, "quick": {}},
+        ),
+        "alexnet": ModelSpec(
+            title="AlexNet",
+            constructor=AlexNet,
+            paper="ImageNet classification with deep convolutional neural networks, Krizhevsky, Sutskever, Hinton",
+            year=2012,
+            presets={
+                "full": {},
+                "quick": {"channels": (32, 64, 96, 64, 64), "hidden": 256, "stem_stride": 1, "dropout_rate": 0.2},
+            },
+        ),
+        "vgg16": ModelSpec(
+            title="VGG-16",
+            constructor=VGG,
+            paper="Very deep convolutional networks for large-scale image recognition, Simonyan, Zisserman",
+            year=2014,
+            arxiv="1409.1556",
+            presets={"full": {}, "quick": {"channels": (16, 32, 64, 128, 128), "repeats": (2, 2, 2, 2, 2)}},
+        ),
+        "resnet18": ModelSpec(
+            title="ResNet-18",
+            constructor=ResNet,
+            paper="Deep residual learning for image recognition, He, Zhang, Ren, Sun",
+            year=2015,
+            arxiv="1512.03385",
+            presets={"full": {}, "quick": {"channels": (32, 64, 96, 128), "repeats": (2, 2, 1, 1), "stem_stride": 2}},
+        ),
+        "googlenet": ModelSpec(
+            title="GoogLeNet",
+            constructor=GoogLeNet,
+            paper="Going deeper with convolutions, Szegedy et al.",
+            year=2014,
+            arxiv="1409.4842",
+            presets={
+                "full": {},
+                "quick": {"width": 0.25, "repeats": (2, 3, 2), "stem_stride": 2, "dropout_rate": 0.0},
+            },
+        ),
+        "xception": ModelSpec(
+            title="Xception",
+            constructor=Xception,
+            paper="Xception: deep learning with depthwise separable convolutions, Chollet",
+            year=2016,
+            arxiv="1610.02357",
+            presets={
+                "full": {},
+                "quick": {
+                    "channels": (16, 32, 64, 128, 192, 256, 256, 384),
+                    "repeats": 2,
+                    "stem_stride": 2,
+                    "dropout_rate": 0.0,
+                },
+            },
+        ),
+        "se_resnet18": ModelSpec(
+            title="SE-ResNet-18",
+            constructor=SEResNet,
+            paper="Squeeze-and-excitation networks, Hu, Shen, Albanie, Sun, Wu",
+            year=2017,
+            arxiv="1709.01507",
+            presets={"full": {}, "quick": {"channels": (32, 64, 96, 128), "repeats": (2, 2, 1, 1), "stem_stride": 2}},
+        ),
+    }
+)
+
+
+def list_models() -> tuple[str, ...]:
+    """The names that `create_model` takes, in the order of the tables."""
+    return tuple(MODELS)
+
+
+def create_model(
+    name: str, *, num_classes: int, in_channels: int = 3, preset: str = "full", rngs: nnx.Rngs | None = None
+) -> nnx.Module:
+    """Builds a model in training mode, with fresh parameters from `rngs` (default `nnx.Rngs(0)`).
+
+    The model maps images, float (b, 32, 32, in_channels), to logits (b, num_classes). Call `model(images, rngs=rngs)`
+    in training, where dropout draws from the `dropout` stream, and `model.eval()` before judging.
+
+    Raises:
+        UsageError: the name, the preset or a number is not one that exists; the message lists what does.
+    """
+    if name not in MODELS:
+        raise UsageError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
+    spec = MODELS[name]
+    if preset not in spec.presets:
+        raise UsageError(f"unknown preset {preset!r}; choose one of: {', '.join(spec.presets)}")
+    if num_classes < 1 or in_channels < 1:
+        raise UsageError(f"num_classes and in_channels must be at least 1, not {num_classes} and {in_channels}")
+    rngs = nnx.Rngs(0) if rngs is None else rngs
+    return spec.constructor(num_classes, in_channels=in_channels, rngs=rngs, **spec.presets[preset])

@@ -1,0 +1,47 @@
+"""A run's checkpoints: one per epoch, the last two kept, written by orbax so that a kill leaves the earlier one whole."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from jax_models.errors import UsageError
+from jax_models.training.config import TrainConfig
+from jax_models.training.loop import EpochRecord
+from jax_models.training.state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one run in one folder.
+
+    Raises:
+        UsageError: the folder holds something else, or the checkpoints of another run.
+    """
+
+    def __init__(self, directory: Path, config: TrainConfig) -> None:
+        self._directory, self._cell = Path(directory).absolute(), config.cell
+        self._checkpointer = ocp.training.Checkpointer(
+            self._directory,
+            preservation_policy=ocp.training.preservation_policies.LatestN(2),
+            cleanup_tmp_directories=True,
+        )
+
+    def latest(self, state: TrainState) -> tuple[TrainState, list[EpochRecord]]:
+        """The last saved state and its history, or `state` and none; `state` gives shapes and placement."""
+        if self._checkpointer.latest is None:
+            return state, []
+        step = self._checkpointer.latest.step
+        run = self._checkpointer.metadata(step).custom_metadata or {}
+        if run.get("cell") != self._cell:
+            raise UsageError(
+                f"{self._directory} holds checkpoints of {run.get('cell', 'another program')}, not of {self._cell}; "
+                "choose another folder or move that one away"
+            )
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+        return self._checkpointer.load(step, abstract), [EpochRecord(**record) for record in run["history"]]
+
+    def save(self, state: TrainState, history: list[EpochRecord]) -> None:
+        """Writes the state after the last epoch of `history`; returns when it is on the disk."""
+        records = [dataclasses.asdict(record) for record in history]
+        self._checkpointer.save(len(history), state, custom_metadata={"cell": self._cell, "history": records})

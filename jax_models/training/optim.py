@@ -1,0 +1,53 @@
+"""Optimiser and schedule from a recipe, all of it optax."""
+
+import jax
+import optax
+from optax import contrib
+
+from jax_models.training.config import Recipe
+
+
+def learning_rate_schedule(recipe: Recipe, total_steps: int) -> optax.Schedule:
+    """Linear warm-up to the peak, then linear decay to zero at `total_steps`: the triangle of arXiv 1708.07120."""
+    warmup_steps = max(1, round(recipe.warmup * total_steps))
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(0.1 * recipe.peak_learning_rate, recipe.peak_learning_rate, warmup_steps),
+            optax.linear_schedule(recipe.peak_learning_rate, 0.0, max(1, total_steps - warmup_steps)),
+        ],
+        [warmup_steps],
+    )
+
+
+def make_optimizer(recipe: Recipe, total_steps: int) -> optax.GradientTransformation:
+    """The recipe's optimiser on its schedule; weight decay touches kernels (two axes or more) only."""
+    schedule = learning_rate_schedule(recipe, total_steps)
+    if recipe.optimizer == "sgd":
+        return optax.chain(
+            optax.add_decayed_weights(recipe.weight_decay, mask=_is_kernel),
+            optax.sgd(schedule, momentum=recipe.momentum, nesterov=True),
+        )
+    if recipe.optimizer == "adamw":
+        return optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=_is_kernel)
+    return contrib.muon(
+        schedule,
+        beta=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        consistent_rms=0.2,  # updates as large as AdamW's, so one learning rate serves both (arXiv 2502.16982)
+        muon_weight_dimension_numbers=_as_matrices,
+    )
+
+
+def _is_kernel(params: optax.Params) -> optax.Params:
+    return jax.tree.map(lambda param: param.ndim > 1, params)
+
+
+def _as_matrices(params: optax.Params) -> optax.Params:
+    """A kernel of any rank is a matrix from all its input axes to its output axis; depthwise kernels are none."""
+
+    def dimension_numbers(param):
+        if param.ndim < 2 or (param.ndim == 4 and param.shape[2] == 1):
+            return None
+        return contrib.MuonDimensionNumbers(reduction_axis=tuple(range(param.ndim - 1)), output_axis=param.ndim - 1)
+
+    return jax.tree.map(dimension_numbers, params)

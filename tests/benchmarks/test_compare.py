@@ -1,0 +1,240 @@
+"""The sweep: wrong requests cost nothing, a bad cell harms no other, and a stopped sweep goes on where it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cells, compare, results
+from benchmarks.progress import TimeEstimate
+from jax_models.errors import UsageError
+from jax_models.recipes import resolve_config
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = Path(__file__).with_name("tiny")
+ONE_CELL = ("--preset", "quick", "--models", "lenet5", "--datasets", "mnist", "--epochs", "1", "--batch-size", "20")
+
+Finished = subprocess.CompletedProcess[str]
+
+
+def tiny_environment(fault: str = "") -> dict[str, str]:
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "TINY_FAULT": fault, "COLUMNS": "200"}
+
+
+def start_sweep(out: Path, *options: str, fault: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, str(TINY / "compare.py"), *ONE_CELL, "--out", str(out), *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=tiny_environment(fault), cwd=out.parent, **pipes)
+
+
+def run_sweep(out: Path, *options: str, fault: str = "") -> Finished:
+    process = start_sweep(out, *options, fault=fault)
+    stdout, stderr = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def wait_for(condition, *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    """Processes started by a process, from /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--models", "nosuchnet"], "unknown model 'nosuchnet'; choose from: lenet5 alexnet"),
+        (["--models", "resnet-18"], "did you mean resnet18"),
+        (["--models", ","], "no model was named"),
+        (["--datasets", "mnist,imagenet"], "unknown data set 'imagenet'"),
+        (["--preset", "huge"], "--preset: invalid choice: 'huge'"),
+        (["--epochs", "-3"], "--epochs: '-3' is not a whole number of at least 1"),
+        (["--epochs", "two"], "--epochs: 'two' is not a whole number"),
+        (["--seeds", "0"], "--seeds: '0' is not a whole number of at least 1"),
+        (["--batch-size", "70000", "--datasets", "mnist"], "more than the 60,000 images of mnist"),
+        (["--out", "file/below"], "cannot write results to file/below: Not a directory"),
+        (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
+    ],
+)
+def test_a_wrong_request_is_a_usage_error_and_writes_nothing(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError) as caught:
+        compare.main(["--preset", "quick", *options])
+    assert message in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_wrong_name_is_one_line_and_exit_code_2(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.compare", "--models", "nosuchnet", "--out", str(tmp_path / "x")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: unknown model 'nosuchnet'")
+
+
+def test_help_shows_examples_and_every_name(capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["--help"])
+    text = capsys.readouterr().out
+    for word in ("examples:", "se_resnet18", "fashion_mnist", "runs.jsonl", "--fresh", "exit codes"):
+        assert word in text
+
+
+def test_names_may_be_separated_by_spaces_or_commas_and_repeated():
+    allowed = ("a", "b", "c")
+    assert compare.choose(["b,a", "b"], allowed, kind="thing") == ["b", "a"]
+    assert compare.choose(["b", "all"], allowed, kind="thing") == ["a", "b", "c"]
+
+
+def test_the_environment_makes_malloc_keep_memory_only_on_the_cpu_and_the_users_settings_win(monkeypatch):
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "12345")
+    on_cpu, on_gpu = cells.cell_environment("cpu"), cells.cell_environment("gpu")
+    assert on_cpu["MALLOC_MMAP_THRESHOLD_"] == on_gpu["MALLOC_MMAP_THRESHOLD_"] == "12345"
+    assert ("MALLOC_TRIM_THRESHOLD_" in on_cpu) == (sys.platform == "linux")
+    assert "MALLOC_TRIM_THRESHOLD_" not in on_gpu
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_the_environment_keeps_big_buffers_on_the_heap(monkeypatch):
+    for name in cells.FAST_MALLOC:
+        monkeypatch.delenv(name, raising=False)
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p; libc.malloc(200 << 20)\n"
+        "heap = next(line for line in open('/proc/self/maps') if '[heap]' in line).split()[0].split('-')\n"
+        "print((int(heap[1], 16) - int(heap[0], 16)) >> 20)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=cells.cell_environment("cpu"), capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) >= 200
+
+
+def test_the_eta_learns_from_finished_cells():
+    def cell(model, epochs=2):
+        return resolve_config(model, "mnist", preset="quick", epochs=epochs)
+
+    estimate = TimeEstimate([])
+    assert estimate.seconds(cell("vgg16")) is None
+    estimate.add({**cells.identity(cell("lenet5")), "status": "failed", "wall_seconds": 1e6})
+    assert estimate.seconds(cell("vgg16")) is None
+    estimate.add({**cells.identity(cell("vgg16")), "status": "ok", "wall_seconds": 10.0})
+    assert estimate.seconds(cell("vgg16", epochs=4)) == pytest.approx(20.0)
+    lenet5 = estimate.seconds(cell("lenet5"))
+    assert lenet5 is not None
+    assert 0 < lenet5 < 10
+
+
+def test_a_sweep_records_failures_goes_on_and_runs_only_what_is_missing(tmp_path):
+    out = tmp_path / "out"
+    failed = run_sweep(out, "--seeds", "2", fault="nan")
+    assert failed.returncode == 1
+    assert "2 of 2 cells failed: LeNet-5 on MNIST, seed 0: the loss became nan" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+    assert [row["status"] for row in results.read_rows(out)] == ["diverged", "diverged"]
+
+    first = run_sweep(out)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "epoch 1/1, validation" in first.stdout
+    with (out / "runs.jsonl").open("a") as file:
+        file.write('{"cell": "lenet5/mni')  # as a crash would leave it
+    second = run_sweep(out, "--seeds", "2")
+    assert second.returncode == 0
+    assert "1 broken line" in second.stdout
+    assert "1 of 2 cells are finished already" in second.stdout
+    rows = results.read_rows(out)
+    assert [(row["seed"], row["status"]) for row in rows] == [(0, "diverged"), (1, "diverged"), (0, "ok"), (1, "ok")]
+    for name in ("table.md", "table.csv", "report.html"):
+        assert (out / name).stat().st_size > 0
+    assert list((out / "figures").glob("*.png"))
+    check_row(rows[2])
+
+    fresh = run_sweep(out, "--fresh", fault="kill")
+    assert fresh.returncode == 1
+    assert "killed by SIGKILL, most likely for want of memory" in fresh.stderr
+    (old,) = out.glob("old-*")
+    assert results.read_rows(old) == rows
+    assert [row["status"] for row in results.read_rows(out)] == ["failed"]
+
+
+def check_row(row: results.Row) -> None:
+    """A finished row has every field that a reader needs, with sensible values."""
+    assert row["cell"] == "lenet5/mnist/quick/s0/e1/b20/" + row["recipe_hash"]
+    assert row["num_params"] == 61706
+    assert row["flops"] == 2 * (28 * 28 * 25 * 6 + 10 * 10 * 25 * 6 * 16 + 400 * 120 + 120 * 84 + 84 * 10)
+    assert 0 < row["train_seconds"] < row["wall_seconds"]
+    assert 50 * 2**20 < row["peak_memory_bytes"] < 8 * 2**30
+    for split in ("validation", "test"):
+        assert set(row[split]) == {"accuracy", "precision", "recall", "f1", "loss"}
+        assert 0 <= row[split]["accuracy"] <= 1
+    assert sum(map(sum, row["confusion_matrix"])) == 60
+    assert sum(one["support"] for one in row["per_class"]) == 60
+    assert [record["epoch"] for record in row["history"]] == [1]
+    assert row["versions"]["jax"]
+    assert row["device"]["platform"] == "cpu"
+    assert row["device"]["cores"] >= 1
+    assert len(row["data_hashes"]) == 4
+    json.dumps(row, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("crash", "KeyError: 'a bug\\nof two lines'"), ("exit", "ended with code 1: gone early")],
+)
+def test_a_cell_that_breaks_is_a_failed_row_with_its_reason(fault, error, tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "COMMAND", (sys.executable, str(TINY / "cell.py")))
+    config = resolve_config("lenet5", "mnist", preset="quick", epochs=1, batch_size=20)
+    row = cells.run_cell(
+        config, out=tmp_path, data_dir=None, environment=tiny_environment(fault), on_event=lambda event: None
+    )
+    assert (row["status"], row["error"]) == ("failed", error)
+    assert {name: row[name] for name in cells.identity(config)} == cells.identity(config)
+    assert row["wall_seconds"] > 0
+    assert cells.log_path(tmp_path, config.cell).read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_a_stopped_sweep_leaves_no_process_behind_and_frees_its_folder(number, code, tmp_path):
+    sweep = start_sweep(tmp_path / "out", fault="hang")
+    wait_for(lambda: sweep.poll() is not None or any((tmp_path / "out").glob("logs/*")))
+    wait_for(lambda: sweep.poll() is not None or children(sweep.pid))
+    (child,) = children(sweep.pid)
+    sweep.send_signal(number)
+    _, stderr = sweep.communicate(timeout=60)
+    assert sweep.returncode == code
+    wait_for(lambda: not is_running(child), seconds=30)
+    if code == 130:
+        assert stderr == "error: interrupted; finished work is kept, run the same command to go on\n"
+    with results.locked(tmp_path / "out"):
+        assert results.read_rows(tmp_path / "out") == []

@@ -1,0 +1,114 @@
+"""Every form of convolution and pooling computes what the plain XLA operation computes, gradients included."""
+
+import jax
+import numpy as np
+import pytest
+from jax import lax
+
+from jax_models import lowering
+
+CONVOLUTIONS = [  # images, kernel, strides, padding, groups
+    ((3, 8, 8, 20), (3, 3, 20, 24), (1, 1), "SAME", 1),
+    ((5, 7, 9, 20), (3, 3, 20, 24), (1, 1), "SAME", 1),
+    ((17, 16, 16, 4), (5, 5, 4, 6), (1, 1), "VALID", 1),
+    ((2, 9, 6, 4), (3, 3, 4, 6), (1, 1), ((0, 2), (1, 0)), 1),
+    ((4, 8, 8, 6), (3, 3, 6, 10), (2, 2), "SAME", 1),
+    ((4, 8, 8, 6), (3, 3, 6, 10), (2, 2), ((1, 1), (1, 1)), 1),
+    ((4, 9, 7, 6), (5, 5, 6, 10), (2, 1), ((2, 2), (2, 2)), 1),
+    ((4, 11, 11, 6), (4, 4, 6, 10), (3, 3), "VALID", 1),
+    ((4, 2, 2, 24), (3, 3, 24, 20), (1, 1), "SAME", 1),
+    ((4, 4, 4, 24), (5, 5, 24, 20), (1, 1), ((2, 2), (2, 2)), 1),
+    ((4, 1, 1, 24), (3, 3, 24, 20), (1, 1), "SAME", 1),
+    ((4, 8, 8, 6), (1, 1, 6, 10), (1, 1), "SAME", 1),
+    ((4, 9, 9, 6), (1, 1, 6, 10), (2, 2), "VALID", 1),
+    ((4, 8, 8, 12), (3, 3, 1, 12), (1, 1), "SAME", 12),
+    ((4, 9, 7, 12), (3, 3, 1, 12), (2, 2), ((1, 1), (1, 1)), 12),
+    ((4, 10, 8, 12), (5, 3, 1, 12), (3, 2), "VALID", 12),
+    ((4, 8, 8, 12), (3, 3, 4, 6), (1, 1), "SAME", 3),
+    ((1, 5, 5, 1), (3, 3, 1, 1), (1, 1), "SAME", 1),
+]
+POOLS = [  # images, window, strides, padding
+    ((3, 8, 8, 4), (2, 2), None, "VALID"),
+    ((3, 8, 6, 4), (2, 3), None, "VALID"),
+    ((3, 9, 7, 4), (2, 2), None, "VALID"),
+    ((3, 9, 7, 4), (2, 2), None, "SAME"),
+    ((3, 1, 1, 4), (2, 2), None, "SAME"),
+    ((3, 8, 8, 4), (3, 3), (2, 2), "SAME"),
+    ((3, 8, 8, 4), (3, 3), (2, 2), ((1, 1), (1, 1))),
+    ((3, 8, 8, 4), (3, 3), (1, 1), ((1, 1), (1, 1))),
+    ((3, 11, 8, 4), (3, 3), (2, 2), "VALID"),
+]
+
+
+def random_arrays(*shapes):
+    return [jax.random.normal(jax.random.key(seed), shape) for seed, shape in enumerate(shapes)]
+
+
+def assert_close(ours, theirs):
+    for mine, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-4)
+
+
+def value_and_pullback(function, *arguments):
+    value, pullback = jax.vjp(jax.jit(function), *arguments)
+    cotangent = jax.random.normal(jax.random.key(99), value.shape)
+    return value, pullback(cotangent)
+
+
+@pytest.mark.parametrize(("images", "kernel", "strides", "padding", "groups"), CONVOLUTIONS)
+def test_every_form_of_convolution_equals_lax_in_value_and_both_gradients(images, kernel, strides, padding, groups):
+    images, kernel = random_arrays(images, kernel)
+
+    def plain(images, kernel):
+        return lax.conv_general_dilated(
+            images, kernel, strides, padding, feature_group_count=groups, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def ours(images, kernel):
+        return lowering.conv(images, kernel, strides=strides, padding=padding, groups=groups)
+
+    assert_close(value_and_pullback(ours, images, kernel), value_and_pullback(plain, images, kernel))
+
+
+@pytest.mark.parametrize(("images", "window", "strides", "padding"), POOLS)
+def test_max_pooling_equals_lax_in_value_and_gradient(images, window, strides, padding):
+    (images,) = random_arrays(images)
+
+    def ours(images):
+        return lowering.max_pool(images, window, strides=strides, padding=padding)
+
+    def plain(images):
+        with lowering.plain():
+            return lowering.max_pool(images, window, strides=strides, padding=padding)
+
+    assert_close(value_and_pullback(ours, images), value_and_pullback(plain, images))
+
+
+@pytest.mark.parametrize(("images", "window", "strides", "padding"), POOLS)
+def test_average_pooling_is_the_mean_with_padding_as_zeros(images, window, strides, padding):
+    (images,) = random_arrays(images)
+
+    def ours(images):
+        return lowering.avg_pool(images, window, strides=strides, padding=padding)
+
+    def plain(images):
+        with lowering.plain():
+            return lowering.avg_pool(images, window, strides=strides, padding=padding)
+
+    assert_close(value_and_pullback(ours, images), value_and_pullback(plain, images))
+
+
+def test_the_gradient_of_max_pooling_goes_to_one_of_equal_pixels():
+    grads = jax.grad(lambda images: lowering.max_pool(images, (3, 3), strides=(3, 3)).sum())(np.zeros((1, 4, 4, 1)))
+    assert sorted(np.ravel(grads)) == [0.0] * 15 + [1.0]
+
+
+def test_the_cpu_forms_have_no_slow_convolution():
+    """XLA's CPU backend is slow for strided, depthwise and window-sized convolutions: none may be left in their place."""
+    for images, kernel, strides, padding, groups in CONVOLUTIONS[4:15]:
+        jaxpr = jax.make_jaxpr(
+            lambda images, kernel, s=strides, p=padding, g=groups: lowering.conv(
+                images, kernel, strides=s, padding=p, groups=g
+            )
+        )(*random_arrays(images, kernel))
+        assert "conv_general_dilated" not in str(jaxpr)
