@@ -1,23 +1,30 @@
-"""Runs one cell of the sweep in a process of its own, `benchmarks.cell_process`.
+"""Runs the cells of a sweep, each in a process of its own, `benchmarks.cell_process`.
 
 A process for each cell makes its peak memory its own, and keeps a crash, a kill for want of memory or a divergence
 from touching the others. The request is one JSON line on the child's standard input; events come back as JSON lines on
 its standard output; whatever libraries print goes to `OUT/logs/CELL.log`. The input stays open while the parent lives:
 when it closes, the child ends.
+
+On the CPU, cells run side by side, each on its own share of the cores. One core a cell is the fastest way through a
+sweep: most of XLA's CPU convolutions use one thread, and so does its compiler.
 """
 
+import collections
 import contextlib
 import dataclasses
 import datetime
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import psutil
 
 from benchmarks.results import SCHEMA, Row
 from jax_models.training.config import TrainConfig
@@ -25,11 +32,18 @@ from jax_models.training.config import TrainConfig
 Event = dict[str, Any]
 """Progress of a cell: {"event": "step", "done", "total"} or {"event": "epoch"} with the fields of an `EpochRecord`."""
 
+Cores = Sequence[int] | None
+"""Processor cores by number; None leaves the choice to the system."""
+
+MEMORY_OF_A_CELL = 3 * 2**29  # the largest quick cell takes 1.2 GB
+
 COMMAND = (sys.executable, "-m", "benchmarks.cell_process")
 
-# Big buffers come from the heap and stay there, in huge pages: fresh pages for each call cost 8 % of a ResNet-18 step.
-# glibc reads these at the start of a process, so only the one who starts it can set them.
+# Big buffers come from one heap and stay there, in huge pages: fresh pages for each call cost 8 % of a ResNet-18 step.
+# One arena, because those of threads hold 64 MiB at most. glibc reads these when a process starts.
 FAST_MALLOC = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
     "MALLOC_MMAP_THRESHOLD_": str(2**40),
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -55,82 +69,137 @@ def log_path(out: Path, cell: str) -> Path:
     return out / "logs" / f"{cell.replace('/', '-')}.log"
 
 
-def run_cell(
-    config: TrainConfig,
-    *,
-    out: Path,
-    data_dir: Path | None,
-    environment: Mapping[str, str],
-    on_event: Callable[[Event], None],
-) -> Row:
-    """Trains and judges one cell in a child process; returns its row, whose status tells how it went.
+class CellProcess:
+    """One cell at work in a child process: `read` its events until it has `ended`, then take its `row`."""
 
-    A Ctrl-C (or any other exception in `on_event`) ends the child before it goes on upwards.
-    """
-    log = log_path(out, config.cell)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    request = {name: value for name, value in identity(config).items() if name != "recipe"}
-    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
-    with log.open("w") as messages:
-        child = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=messages,
-            text=True,
-            env=dict(environment),
-        )
-    try:
-        result = _follow(child, request | {"data_dir": str(data_dir) if data_dir else None}, on_event)
-        code = child.wait()
-    finally:
-        _end(child)
-    result = result or {"status": "failed", "error": _cause_of_death(code, log)}
-    return {
-        "schema": SCHEMA,
-        "status": result.pop("status"),
-        "error": result.pop("error"),
-        **identity(config),
-        **result,
-        "wall_seconds": time.monotonic() - clock,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _follow(child: subprocess.Popen[str], request: Row, on_event: Callable[[Event], None]) -> Row | None:
-    """Passes on the child's events; returns the result it sent, or None if it ended without one."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code and its log say why
-        child.stdin.write(json.dumps(request) + "\n")
-        child.stdin.flush()
-    result = None
-    for line in child.stdout:
-        try:
-            event = json.loads(line)
-        except ValueError:  # the child was killed in mid-line
-            continue
-        if event["event"] == "result":
-            result = event["row"]
-        else:
-            on_event(event)
-    return result
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    """Ends the child if it still runs, gently at first, and frees the pipes."""
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-    for pipe in (child.stdin, child.stdout):
-        assert pipe is not None
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        out: Path,
+        data_dir: Path | None,
+        environment: Mapping[str, str],
+        cores: Cores = None,
+    ) -> None:
+        """Starts the child, on these processor cores alone where the system can do that."""
+        self.config, self.ended = config, False
+        self._result: Row | None = None
+        self._rest = b""
+        self._log = log_path(out, config.cell)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._started, self._clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+        with self._log.open("w") as messages:
+            self._child = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                bufsize=0,
+                env=dict(environment),
+            )
+        if cores and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):  # it died at once; its exit code and its log say why
+                os.sched_setaffinity(self._child.pid, cores)
+        request = {name: value for name, value in identity(config).items() if name != "recipe"}
+        request["data_dir"] = str(data_dir) if data_dir else None
+        assert self._child.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            pipe.close()
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+
+    def fileno(self) -> int:
+        """The pipe to wait on: readable when there are events, or when the child has ended."""
+        assert self._child.stdout is not None
+        return self._child.stdout.fileno()
+
+    def read(self) -> list[Event]:
+        """The events that have come, after waiting for some; sets `ended` when there will be no more."""
+        data = os.read(self.fileno(), 2**16)
+        self.ended = not data
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        events = []
+        for line in lines:
+            event = json.loads(line)
+            if event["event"] == "result":
+                self._result = event["row"]
+            else:
+                events.append(event)
+        return events
+
+    def row(self) -> Row:
+        """The cell's row, whose status tells how it went; to be asked for once the child has ended."""
+        code = self._child.wait()
+        self.end()
+        result = self._result or {"status": "failed", "error": _cause_of_death(code, self._log)}
+        return {
+            "schema": SCHEMA,
+            "status": result.pop("status"),
+            "error": result.pop("error"),
+            **identity(self.config),
+            **result,
+            "wall_seconds": time.monotonic() - self._clock,
+            "started": self._started.isoformat(timespec="seconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+
+    def end(self) -> None:
+        """Ends the child if it still runs, gently at first, and frees the pipes."""
+        if self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def run_cells(
+    todo: Iterable[TrainConfig], start: Callable[[TrainConfig, Cores], CellProcess], *, shares: Sequence[Cores]
+) -> Generator[tuple[TrainConfig, Event]]:
+    """Runs cells side by side, one on each share of the cores, and tells what happens as it happens.
+
+    Each cell's first event is {"event": "start"}, its last {"event": "row", "row": ...}. Whatever ends the iteration
+    early (close it, or Ctrl-C) ends the children too.
+    """
+    waiting, free = collections.deque(todo), collections.deque(shares)
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or selector.get_map():
+                while waiting and free:
+                    cores, config = free.popleft(), waiting.popleft()
+                    selector.register(start(config, cores), selectors.EVENT_READ, cores)
+                    yield config, {"event": "start"}
+                for key, _ in selector.select():
+                    process = cast(CellProcess, key.fileobj)
+                    for event in process.read():
+                        yield process.config, event
+                    if process.ended:
+                        selector.unregister(process)
+                        free.append(key.data)
+                        yield process.config, {"event": "row", "row": process.row()}
+        finally:
+            for key in list(selector.get_map().values()):
+                cast(CellProcess, key.fileobj).end()
+
+
+def share_cores(jobs: int) -> list[Cores]:
+    """The processor cores that this process may use, dealt out to `jobs` cells; None where that cannot be asked."""
+    if jobs == 1 or not hasattr(os, "sched_getaffinity"):
+        return [None] * jobs
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[share::jobs] or cores for share in range(jobs)]
+
+
+def default_jobs(platform: str, cells: int) -> int:
+    """How many cells to run side by side: one per core on the CPU, as memory allows, and one on an accelerator."""
+    if platform != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory().available // MEMORY_OF_A_CELL
+    return max(1, min(cores, memory, cells))
 
 
 def _cause_of_death(code: int, log: Path) -> str:

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.compare`: trains the families on the data sets, one cell after another, and shows who wins."""
+"""`python -m benchmarks.compare`: trains the families on the data sets, cell by cell, and shows who wins."""
 
 import argparse
+import contextlib
 import difflib
-import functools
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with results.locked(out):
         _tidy(out, console, fresh=options.fresh)
         try:
-            failed = sweep(wanted, out=out, data_dir=options.data_dir, console=console)
+            failed = sweep(wanted, out=out, data_dir=options.data_dir, jobs=options.jobs, console=console)
         except KeyboardInterrupt:
             _report(out, console)
             raise
@@ -104,7 +104,9 @@ def plan(
     return wanted
 
 
-def sweep(wanted: Sequence[TrainConfig], *, out: Path, data_dir: Path | None, console: Console) -> list[str]:
+def sweep(
+    wanted: Sequence[TrainConfig], *, out: Path, data_dir: Path | None, jobs: int | None = None, console: Console
+) -> list[str]:
     """Runs the cells that are not finished yet, and keeps each row as soon as it is there.
 
     Returns the names of the cells that failed.
@@ -119,21 +121,23 @@ def sweep(wanted: Sequence[TrainConfig], *, out: Path, data_dir: Path | None, co
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are finished already, in {out}")
     for dataset in dict.fromkeys(config.dataset for config in todo):
         load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
-    run = functools.partial(
-        cells.run_cell,
-        out=out,
-        data_dir=data_dir,
-        environment=cells.cell_environment(provenance.default_platform()),
-    )
+    platform = provenance.default_platform()
+    jobs = jobs or cells.default_jobs(platform, len(todo))
+    environment = cells.cell_environment(platform)
+
+    def start(config: TrainConfig, cores: cells.Cores) -> cells.CellProcess:
+        return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
+
     failed = []
-    with SweepProgress(todo, finished=rows, console=console) as progress:
-        for config in todo:
-            progress.start(config)
-            row = run(config, on_event=progress.update)
-            results.append_row(out, row)
-            progress.finish(row)
-            if row["status"] != "ok":
-                failed.append(f"{title(config)}: {row['error']}")
+    events = cells.run_cells(todo, start, shares=cells.share_cores(jobs))
+    with SweepProgress(todo, finished=rows, jobs=jobs, console=console) as progress, contextlib.closing(events):
+        for config, event in events:
+            if event["event"] == "row":
+                row = event["row"]
+                results.append_row(out, row)
+                if row["status"] != "ok":
+                    failed.append(f"{title(config)}: {row['error']}")
+            progress.update(config, event)
     return failed
 
 
@@ -203,6 +207,7 @@ def _parser() -> Parser:
         metavar="DIR",
         help="TFDS data directory (default: TFDS_DATA_DIR or ~/tensorflow_datasets)",
     )
+    add("--jobs", type=positive, metavar="N", help="cells side by side (default: one per core on a CPU, else 1)")
     add("--fresh", action="store_true", help="move the results in OUT aside, to OUT/old-DATE, and start anew")
     return parser
 

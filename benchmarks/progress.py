@@ -7,7 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.cells import Event
 from benchmarks.results import Row
@@ -53,18 +53,36 @@ class TimeEstimate:
         return sum(row["wall_seconds"] for row in known) / work * RELATIVE_COST[config.model] * config.epochs
 
 
-class SweepProgress:
-    """Shows a sweep over cells. Use as a context; call `start`, `update` and `finish` for each cell in order."""
+class _Running:
+    """What is known of a cell at work."""
 
-    def __init__(self, todo: Sequence[TrainConfig], *, finished: Sequence[Row], console: Console) -> None:
-        """`finished` are the rows already there; they make the first ETA better."""
-        self._todo, self._console, self._estimate = list(todo), console, TimeEstimate(finished)
-        self._count, self._current, self._started, self._fraction = 0, None, 0.0, 0.0
-        self._validation = ""
+    def __init__(self, config: TrainConfig, place: str, bar: TaskID) -> None:
+        self.config, self.place, self.bar = config, place, bar
+        self.started, self.fraction, self.validation = time.monotonic(), 0.0, ""
+
+    def note(self) -> str:
+        epoch = min(self.config.epochs, 1 + int(self.fraction * self.config.epochs))
+        return f"epoch {epoch}/{self.config.epochs}{self.validation}"
+
+    def seconds_left(self, estimate: TimeEstimate) -> float | None:
+        elapsed = time.monotonic() - self.started
+        if self.fraction > 0.05:
+            return elapsed / self.fraction - elapsed
+        expected = estimate.seconds(self.config)
+        return None if expected is None else max(expected - elapsed, 0.0)
+
+
+class SweepProgress:
+    """Shows a sweep over cells. Use as a context; hand every event of `benchmarks.cells.run_cells` to `update`."""
+
+    def __init__(self, todo: Sequence[TrainConfig], *, finished: Sequence[Row], jobs: int, console: Console) -> None:
+        """`finished` are the rows already there; they make the first ETA better. `jobs` cells run side by side."""
+        self._waiting, self._total, self._jobs = list(todo), len(todo), jobs
+        self._console, self._estimate = console, TimeEstimate(finished)
+        self._running: dict[str, _Running] = {}
         text = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
         self._bars = Progress(*text, console=console, disable=not console.is_terminal)
-        self._sweep = self._bars.add_task("all cells", total=len(self._todo), note="")
-        self._cell = self._bars.add_task("", total=1.0, note="", visible=False)
+        self._sweep = self._bars.add_task("all cells", total=self._total, note="")
 
     def __enter__(self) -> "SweepProgress":
         self._bars.start()
@@ -75,71 +93,63 @@ class SweepProgress:
     ) -> None:
         self._bars.stop()
 
-    def start(self, config: TrainConfig) -> None:
-        """A cell begins."""
-        self._count += 1
-        self._current, self._started, self._fraction, self._validation = config, time.monotonic(), 0.0, ""
-        self._bars.reset(self._cell, description=title(config), total=1.0, note="compiling", visible=True)
+    def update(self, config: TrainConfig, event: Event) -> None:
+        """Something happened to a cell: it began, made a step, finished an epoch, or ended with a row."""
+        match event["event"]:
+            case "start":
+                self._start(config)
+            case "epoch":
+                self._epoch(self._running[config.cell], event)
+            case "row":
+                self._finish(self._running.pop(config.cell), event["row"])
+            case _:
+                self._running[config.cell].fraction = event["done"] / event["total"]
+        if running := self._running.get(config.cell):
+            note = running.note() if running.fraction else "compiling"
+            self._bars.update(running.bar, completed=running.fraction, note=note)
         self._refresh()
+
+    def _start(self, config: TrainConfig) -> None:
+        self._waiting.remove(config)
+        place = f"{self._total - len(self._waiting)}/{self._total}"
+        bar = self._bars.add_task(title(config), total=1.0, note="compiling")
+        self._running[config.cell] = _Running(config, place, bar)
         if not self._console.is_terminal:
-            self._say(f"{self._place} {title(config)}: started{self._eta(', about {} left')}")
+            self._say(f"{place} {title(config)}: started{self._eta(', about {} left')}")
 
-    def update(self, event: Event) -> None:
-        """A step or an epoch of the current cell is done."""
-        assert self._current is not None
-        epochs = self._current.epochs
-        if event["event"] == "epoch":
-            self._fraction = event["epoch"] / epochs
-            self._validation = f", validation {100 * event['validation_accuracy']:.2f} %"
-            if not self._console.is_terminal:
-                epoch = f"epoch {event['epoch']}/{epochs}"
-                self._say(f"{self._place} {title(self._current)}: {epoch}{self._validation}, {event['seconds']:.0f} s")
-        else:
-            self._fraction = event["done"] / event["total"]
-        epoch = min(epochs, 1 + int(self._fraction * epochs))
-        note = f"epoch {epoch}/{epochs}{self._validation}"
-        self._bars.update(self._cell, completed=self._fraction, note=note)
-        self._refresh()
+    def _epoch(self, running: _Running, event: Event) -> None:
+        epochs = running.config.epochs
+        running.fraction = event["epoch"] / epochs
+        running.validation = f", validation {100 * event['validation_accuracy']:.2f} %"
+        if not self._console.is_terminal:
+            epoch = f"epoch {event['epoch']}/{epochs}"
+            name = f"{running.place} {title(running.config)}"
+            self._say(f"{name}: {epoch}{running.validation}, {event['seconds']:.0f} s")
 
-    def finish(self, row: Row) -> None:
-        """The current cell has ended, well or not."""
-        assert self._current is not None
+    def _finish(self, running: _Running, row: Row) -> None:
         self._estimate.add(row)
+        self._bars.remove_task(running.bar)
         if row["status"] == "ok":
-            outcome = f"[green]✓[/] {title(self._current)}: test {100 * row['test']['accuracy']:.2f} %"
+            outcome = f"[green]✓[/] {title(running.config)}: test {100 * row['test']['accuracy']:.2f} %"
         else:
-            outcome = f"[red]✗[/] {title(self._current)}: {row['status']}: {escape(str(row['error']))}"
-        self._current, self._fraction = None, 0.0
-        self._bars.update(self._cell, visible=False)
-        self._refresh()
-        self._say(f"{self._place} {outcome}, {row['wall_seconds']:.0f} s", markup=True)
-
-    @property
-    def _place(self) -> str:
-        return f"{self._count}/{len(self._todo)}"
+            outcome = f"[red]✗[/] {title(running.config)}: {row['status']}: {escape(str(row['error']))}"
+        self._say(f"{running.place} {outcome}, {row['wall_seconds']:.0f} s", markup=True)
 
     def _say(self, text: str, *, markup: bool = False) -> None:
         self._console.print(text, markup=markup, highlight=False, soft_wrap=True)
 
     def _refresh(self) -> None:
-        ended = self._count - (self._current is not None)
-        note = f"{ended}/{len(self._todo)} done{self._eta(', about {} left')}"
-        self._bars.update(self._sweep, completed=ended + self._fraction, note=note)
+        ended = self._total - len(self._waiting) - len(self._running)
+        done = ended + sum(running.fraction for running in self._running.values())
+        self._bars.update(self._sweep, completed=done, note=f"{ended}/{self._total} done{self._eta(', about {} left')}")
 
     def _eta(self, template: str) -> str:
         """`template` filled with the time left, or nothing while that is unknown."""
-        later = [self._estimate.seconds(config) for config in self._todo[self._count :]]
-        current = self._current_seconds_left()
-        if current is None or None in later:
+        running = [running.seconds_left(self._estimate) for running in self._running.values()]
+        parts = [*running, *(self._estimate.seconds(config) for config in self._waiting)]
+        known = [seconds for seconds in parts if seconds is not None]
+        if len(known) < len(parts):
             return ""
-        left = datetime.timedelta(seconds=round(current + sum(seconds for seconds in later if seconds)))
-        return template.format(left)
-
-    def _current_seconds_left(self) -> float | None:
-        if self._current is None:
-            return 0.0
-        elapsed = time.monotonic() - self._started
-        if self._fraction > 0.05:
-            return elapsed / self._fraction - elapsed
-        expected = self._estimate.seconds(self._current)
-        return None if expected is None else max(expected - elapsed, 0.0)
+        return template.format(
+            datetime.timedelta(seconds=round(max([sum(known) / self._jobs, *known[: len(running)]])))
+        )

@@ -5,7 +5,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt8
 from sklearn import metrics as sklearn_metrics
 
+from jax_models.compilation import use_compilation_cache
 from jax_models.data import Dataset, DatasetSpec, Split
 from jax_models.data.augment import normalize, take_augmented
 from jax_models.data.batches import pad_to_image_size, padded_batches, shuffled_batches
@@ -23,7 +24,7 @@ from jax_models.errors import UsageError
 from jax_models.registry import create_model
 from jax_models.training.checkpoint import Checkpoints
 from jax_models.training.config import Recipe, TrainConfig
-from jax_models.training.loop import EpochRecord, train_epoch
+from jax_models.training.loop import Diverged, EpochRecord, train_epoch
 from jax_models.training.metrics import MetricSums, classification_sums
 from jax_models.training.optim import learning_rate_schedule, make_optimizer
 from jax_models.training.state import (
@@ -78,14 +79,17 @@ def fit(
         on_step: called with (steps done, steps in all) after each step.
 
     Raises:
-        UsageError: the batch does not divide over the devices, is larger than the split, or the checkpoints are of another run.
+        UsageError: the batch does not divide over the devices or is larger than the split, or the checkpoints are of
+            another run.
         Diverged: the loss is no longer finite.
     """
+    use_compilation_cache()
     devices = jax.local_devices()
     train, validation, spec = dataset.train, dataset.validation, dataset.spec
     if config.batch_size % len(devices):
         raise UsageError(
-            f"batch size {config.batch_size} does not divide over {len(devices)} devices; use a multiple of {len(devices)}"
+            f"batch size {config.batch_size} does not divide over {len(devices)} devices; "
+            f"use a multiple of {len(devices)}"
         )
     if config.batch_size > len(train.labels):
         raise UsageError(f"batch size {config.batch_size} is larger than the {len(train.labels)} training images")
@@ -142,13 +146,16 @@ def fit(
         epoch_seconds.append(time.perf_counter() - started)
         train_loss, train_accuracy = sums.means()
         probabilities = predict_probabilities(network.evaluation, *final_variables(state), validation_images, spec)
+        if not np.isfinite(probabilities).all():  # the last step broke the weights, after the last loss was taken
+            steps = (epoch + 1) * steps_per_epoch
+            raise Diverged(f"the predictions became nan after {steps} steps; lower the peak learning rate")
         record = EpochRecord(
             epoch=epoch + 1,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             validation_loss=cross_entropy(probabilities, validation.labels),
             validation_accuracy=float(np.mean(probabilities.argmax(-1) == validation.labels)),
-            learning_rate=float(schedule((epoch + 1) * steps_per_epoch - 1)),
+            learning_rate=np.asarray(schedule((epoch + 1) * steps_per_epoch - 1)).item(),
             seconds=time.perf_counter() - started,
         )
         history.append(record)
@@ -259,9 +266,10 @@ def evaluate(model: nnx.Module, split: Split, spec: DatasetSpec, *, batch_size: 
         network.evaluation, params, batch_stats, pad_to_image_size(split.images), spec, batch_size
     )
     predictions, classes = probabilities.argmax(-1), range(len(spec.classes))
-    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
-        split.labels, predictions, labels=classes, zero_division=0
+    scores: Any = sklearn_metrics.precision_recall_fscore_support(
+        split.labels, predictions, labels=classes, zero_division=cast(Any, 0)
     )
+    precision, recall, f1, support = scores
     return Evaluation(
         metrics={
             "accuracy": float(sklearn_metrics.accuracy_score(split.labels, predictions)),

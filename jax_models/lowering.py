@@ -1,24 +1,25 @@
 """Convolution and pooling as plain functions: the one file that decides in which form they run.
 
-On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA is fast for some shapes only
-(jaxlib 0.10: stride 1, more than 16 channels, an image larger than the window; weight gradients want the batch in slices), so there
-each convolution takes the form that was fastest:
+On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA is fast for some shapes
+only (jaxlib 0.10: stride 1, more than 16 channels, an image larger than the window; weight gradients want the batch in
+slices), so there each convolution takes the form that was fastest:
 
 | convolution                     | form on the CPU                                             |
 |---------------------------------|-------------------------------------------------------------|
 | depthwise                       | one multiply-add per kernel tap                             |
 | 1x1                             | matrix product                                              |
 | strided, or window > image      | patches (im2col), then a matrix product                     |
-| other, groups = 1               | `lax.conv`; its weight gradient summed over slices of the batch |
+| other, groups = 1               | `lax.conv`; weight gradient summed over slices of the batch |
 | other groups                    | `lax.conv`                                                  |
 
-Every form computes the same sums: `tests/jax_models/test_lowering.py` holds each to `lax.conv_general_dilated`, gradients included.
+Every form computes the same sums: `tests/jax_models/test_lowering.py` holds each to `lax.conv_general_dilated`, in
+value and both gradients.
 """
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ _plain = contextvars.ContextVar("plain", default=False)
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """Inside, every function here traces to the plain XLA operation: for counting FLOPs and for comparing forms."""
+    """Inside, every function here traces to the plain XLA operation: to count FLOPs and to compare forms."""
     token = _plain.set(True)
     try:
         yield
@@ -54,7 +55,7 @@ def conv(
     padding: str | Pairs = "SAME",
     groups: int = 1,
 ) -> Float[Array, "b y x o"]:
-    """Cross-correlates NHWC images with an HWIO kernel; `padding` is "SAME", "VALID" or ((top, bottom), (left, right))."""
+    """Cross-correlates NHWC images with an HWIO kernel; `padding`: "SAME", "VALID", ((top, bottom), (left, right))."""
     pads = _pads(images.shape[1:3], kernel.shape[:2], strides, padding)
     if not _for_cpu():
         return _lax_conv(images, kernel, strides, pads, groups)
@@ -63,9 +64,10 @@ def conv(
     if groups > 1:
         return _lax_conv(images, kernel, strides, pads, groups)
     if kernel.shape[:2] == (1, 1):
-        return _pad(images, pads)[:, :: strides[0], :: strides[1]] @ kernel[0, 0]
+        return _matmul(_pad(images, pads)[:, :: strides[0], :: strides[1]], kernel[0, 0])
     if strides != (1, 1) or kernel.shape[0] > images.shape[1] or kernel.shape[1] > images.shape[2]:
-        return _patches(_pad(images, pads), kernel.shape[:2], strides) @ kernel.reshape(-1, kernel.shape[-1])
+        patches = _patches(_pad(images, pads), kernel.shape[:2], strides)
+        return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
     return _sliced_conv(images, kernel, pads)
 
 
@@ -76,18 +78,14 @@ def max_pool(
     strides = strides or window
     pads = _pads(images.shape[1:3], window, strides, padding)
     if not _for_cpu():
-        return lax.reduce_window(
-            images, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0))
-        )
+        return lax.reduce_window(images, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0)))
     images = _pad(images, pads, value=-jnp.inf)  # XLA's gradient is a scatter; these forms have none
     if strides == window and images.shape[1] % window[0] == 0 == images.shape[2] % window[1]:
         return _tiles(images, window).max(axis=(2, 4))
     for axis in (1, 2):  # a window maximum is a maximum of rows, then of columns
         size, stride = window[axis - 1], strides[axis - 1]
         count = (images.shape[axis] - size) // stride + 1
-        taps = [
-            lax.slice_in_dim(images, tap, tap + (count - 1) * stride + 1, stride, axis=axis) for tap in range(size)
-        ]
+        taps = [lax.slice_in_dim(images, tap, tap + (count - 1) * stride + 1, stride, axis=axis) for tap in range(size)]
         images = _maximum(taps)
     return images
 
@@ -115,9 +113,12 @@ def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], pa
 
 
 def _pad(images: Images, pads: Pairs, *, value: float = 0.0) -> Float[Array, "b y x c"]:
-    if not any(map(any, pads)):
-        return images
-    return jnp.pad(images, ((0, 0), *pads, (0, 0)), constant_values=value)
+    """Pads by concatenation: XLA would fuse a pad, and all that made the image, into each of the slices that read it."""
+    for axis, (low, high) in enumerate(pads, start=1):
+        edges = [jnp.full((*images.shape[:axis], size, *images.shape[axis + 1 :]), value, images.dtype) for size in (low, high)]
+        if low or high:
+            images = jnp.concatenate([edges[0], images, edges[1]], axis)
+    return images
 
 
 def _lax_conv(images, kernel, strides, pads, groups=1) -> Float[Array, "b y x o"]:
@@ -158,7 +159,31 @@ def _maximum(taps: list[Array]) -> Array:
     return largest
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _matmul(features: Float[Array, "b y x i"], weights: Float[Array, "i o"]) -> Float[Array, "b y x o"]:
+    """Matrix product over the last axis, as a product of two-axis matrices in both directions."""
+    return _matrix_product(features.reshape(-1, features.shape[-1]), weights).reshape(*features.shape[:-1], -1)
+
+
+@jax.custom_vjp
+def _matrix_product(rows, weights):
+    return rows @ weights
+
+
+def _matrix_product_forward(rows, weights):
+    return rows @ weights, (rows, weights)
+
+
+def _matrix_product_backward(residuals, grads):
+    rows, weights = residuals
+    # JAX's own gradient is this product transposed, for which XLA copies `grads` into another layout first.
+    weight_grads = lax.dot_general(rows, grads, (((0,), (0,)), ((), ())))
+    return grads @ weights.T, weight_grads
+
+
+_matrix_product.defvjp(_matrix_product_forward, _matrix_product_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _sliced_conv(images, kernel, pads):
     """Stride-1 convolution whose gradients are convolutions that XLA's CPU backend runs fast."""
     return _lax_conv(images, kernel, (1, 1), pads)
@@ -173,26 +198,32 @@ def _sliced_conv_backward(pads, residuals, grads):
     kh, kw = kernel.shape[:2]
     back = tuple((size - 1 - low, size - 1 - high) for size, (low, high) in zip((kh, kw), pads, strict=True))
     image_grads = _lax_conv(grads, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), (1, 1), back)
-    # The batch is the contracted axis of the weight gradient. Whole, its transpose leaves the cache; in slices it stays there.
-    slices = {True: 1}.get(images.shape[1] <= 4, 4 if images.shape[1] <= 8 else 16)
+    # The batch is the contracted axis of the weight gradient. Whole, its transpose leaves the cache; in slices not.
+    slices = 1 if images.shape[1] <= 4 else 4 if images.shape[1] <= 8 else 16
     step = -(-images.shape[0] // slices)
-    kernel_grads = sum(
+    parts = [
         _lax_conv(
-            images[start : start + step].transpose(3, 1, 2, 0), grads[start : start + step].transpose(1, 2, 0, 3), (1, 1), pads
+            images[start : start + step].transpose(3, 1, 2, 0),
+            grads[start : start + step].transpose(1, 2, 0, 3),
+            (1, 1),
+            pads,
         )
         for start in range(0, images.shape[0], step)
-    )
-    return image_grads, kernel_grads.transpose(1, 2, 0, 3)
+    ]
+    return image_grads, functools.reduce(jnp.add, parts).transpose(1, 2, 0, 3)
 
 
 _sliced_conv.defvjp(_sliced_conv_forward, _sliced_conv_backward)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _depthwise(images, kernel, strides):
     """Depthwise convolution of padded images as one multiply-add per kernel tap."""
     weights = kernel.reshape(-1, kernel.shape[-1])
-    return sum(tap * weight for tap, weight in zip(_taps(images, kernel.shape[:2], strides), weights[:, None, None, None], strict=True))
+    return sum(
+        tap * weight
+        for tap, weight in zip(_taps(images, kernel.shape[:2], strides), weights[:, None, None, None], strict=True)
+    )
 
 
 def _depthwise_forward(images, kernel, strides):
@@ -202,15 +233,24 @@ def _depthwise_forward(images, kernel, strides):
 def _depthwise_backward(strides, residuals, grads):
     images, kernel = residuals
     kh, kw = kernel.shape[:2]
-    kernel_grads = jnp.stack([(tap * grads).sum((0, 1, 2)) for tap in _taps(images, (kh, kw), strides)])
+    # Rows are added one by one, which is fast, before XLA's slow sum over the leading axes of a product.
+    kernel_grads = jnp.stack([_sum_rows(tap, grads).sum((0, 1)) for tap in _taps(images, (kh, kw), strides)])
     _, y, x, _ = grads.shape
-    rest = [size - ((n - 1) * stride + k) for size, n, stride, k in zip(images.shape[1:3], (y, x), strides, (kh, kw), strict=True)]
+    rest = [
+        size - ((n - 1) * stride + k)
+        for size, n, stride, k in zip(images.shape[1:3], (y, x), strides, (kh, kw), strict=True)
+    ]
     spread = lax.pad(
-        grads, jnp.zeros((), grads.dtype),
+        grads,
+        jnp.zeros((), grads.dtype),
         ((0, 0, 0), (kh - 1, kh - 1 + rest[0], strides[0] - 1), (kw - 1, kw - 1 + rest[1], strides[1] - 1), (0, 0, 0)),
     )
     image_grads = _depthwise(spread, jnp.flip(kernel, (0, 1)), (1, 1))
     return image_grads, kernel_grads.reshape(kernel.shape)
+
+
+def _sum_rows(images: Images, grads: Images) -> Float[Array, "b w c"]:
+    return functools.reduce(jnp.add, (images[:, row] * grads[:, row] for row in range(images.shape[1])))
 
 
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)

@@ -1,4 +1,4 @@
-"""The recipes: for how long and how each family trains. The table is the place to look; the code below it only reads it."""
+"""The recipes: how, and for how long, each family trains. The tables say it all; the code below only reads them."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ def main() -> None:
     """Reads the arguments and writes the report, or prints the README's table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.report",
-        description="Makes table.md, table.csv, figures/*.png and report.html from the rows of a results folder. "
+        description="Makes table.md, table.csv, figures/*.png and report.html from the rows of a results folder.\n"
         "Nothing is trained, and nothing but OUT/runs.jsonl is read.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from benchmarks.report.summary import Summary, Sweep, dataset_title, model_title
+from benchmarks.report.groups import dataset_title, model_title
+from benchmarks.report.summary import Summary, Sweep
 
 
 def notes(summary: Summary) -> list[str]:
-    """Sentences about mixed presets, settings, seeds, devices and versions, and about cells that are missing or failed."""
+    """Sentences about mixed presets, settings, seeds, devices and versions, and about missing or failed cells."""
     found = []
     if len(summary.sweeps) > 1:
         names = " and ".join(sweep.preset for sweep in summary.sweeps)
@@ -38,7 +39,8 @@ def _cells(sweep: Sweep) -> Iterator[str]:
         cells = ", ".join(f"{model_title(model)} on {dataset_title(dataset)}" for model, dataset in missing)
         yield f"No finished run of {cells}."
     if len(sweep.seeds) > 1:
-        yield f"The number of seeds differs between cells ({sweep.seeds[0]} to {sweep.seeds[-1]}); n stands beside each."
+        low, high = sweep.seeds[0], sweep.seeds[-1]
+        yield f"The number of seeds differs between cells ({low} to {high}); n stands beside each."
 
 
 def _origins(rows: list[dict]) -> Iterator[str]:

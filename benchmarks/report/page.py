@@ -7,11 +7,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from benchmarks.report import figures, wording
+from benchmarks.report import wording
+from benchmarks.report.figures import Plot, plots
+from benchmarks.report.groups import Group, dataset_title, model_title
 from benchmarks.report.notes import notes
 from benchmarks.report.panels import colour
 from benchmarks.report.recipes import recipe_tables
-from benchmarks.report.summary import Group, Summary, Sweep, dataset_title, model_title
+from benchmarks.report.render import svg
+from benchmarks.report.summary import Summary, Sweep
 from benchmarks.report.tables import COLUMNS, accuracy_cell, cost_note, failed_cell, grid_costs
 from jax_models.registry import MODELS
 
@@ -63,9 +66,10 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "cost_note": cost_note(sweep),
         "columns": [heading for heading, _ in COLUMNS],
         "details": [
-            (dataset_title(dataset), [_detail(sweep, group) for group in sweep.ranked(dataset)]) for dataset in sweep.datasets
+            (dataset_title(dataset), [_detail(sweep, group) for group in sweep.ranked(dataset)])
+            for dataset in sweep.datasets
         ],
-        "drawings": [_drawing(plot, sweep.preset) for plot in figures.plots(sweep)],
+        "drawings": [_drawing(plot, sweep.preset) for plot in plots(sweep)],
         "recipes": recipe_tables(sweep),
     }
 
@@ -112,7 +116,7 @@ def _detail(sweep: Sweep, group: Group) -> dict[str, Any]:
     }
 
 
-def _drawing(plot: figures.Plot, preset: str) -> Drawing:
+def _drawing(plot: Plot, preset: str) -> Drawing:
     groups = []
     for row, (heading, panels) in enumerate(plot.rows):
         drawn = []
@@ -120,7 +124,7 @@ def _drawing(plot: figures.Plot, preset: str) -> Drawing:
             if panel is not None:
                 label = f"{plot.title}: {f'{heading}, ' if heading else ''}{panel.title}. {plot.caption}"
                 key = f"{preset}-{plot.name}-{row}-{column}"
-                drawn.append((panel.title, Markup(figures.svg(plot, panel, label=label, key=key))))
+                drawn.append((panel.title, Markup(svg(plot, panel, label=label, key=key))))
         groups.append((heading, drawn))
     return Drawing(f"{preset}-{plot.name}", plot.title, plot.caption, groups, small=plot.size[0] < 3)
 

@@ -1,7 +1,7 @@
 """One panel of a figure: each function draws one data set (or one cell) on the Axes it is given.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; a family keeps its colour everywhere.
-Names and values stand beside what they mean, in ink, so that no reader needs to match colours with a legend.
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; a family keeps its colour in all
+figures. Names and values stand beside what they mean, in ink, so that no reader needs to match colours with a legend.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
+from benchmarks.report.groups import Group
 from benchmarks.report.significance import interval
-from benchmarks.report.summary import Group, Sweep
+from benchmarks.report.summary import Sweep
 
 PAPER, INK, MUTED, GRID, BAND, ALERT = "#ffffff", "#1b1f24", "#5d6671", "#e1e5ea", "#eef1f5", "#d55e00"
 COLOURS = {
@@ -33,7 +35,7 @@ def colour(model: str) -> str:
     return COLOURS.get(model, OTHER_COLOUR)
 
 
-def draw_accuracy(axes: Axes, sweep: Sweep, dataset: str) -> None:
+def draw_accuracy(axes: Axes, *, sweep: Sweep, dataset: str) -> None:
     """Test accuracy by model, best on top: mean, 95 % interval from the test images, single seeds, values at the right.
 
     The band at the best model's left holds what is not distinguished from it.
@@ -63,7 +65,7 @@ def draw_accuracy(axes: Axes, sweep: Sweep, dataset: str) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def draw_curves(axes: Axes, sweep: Sweep, group: Group, quantity: Literal["accuracy", "loss"]) -> None:
+def draw_curves(axes: Axes, *, sweep: Sweep, group: Group, quantity: Literal["accuracy", "loss"]) -> None:
     """One cell's training (dashed) and validation (solid) over epochs, every seed, before all other families in grey.
 
     All cells of a data set get the same axes. Accuracy is cut where the slowest first epochs would flatten the rest.
@@ -95,11 +97,11 @@ def draw_curves(axes: Axes, sweep: Sweep, group: Group, quantity: Literal["accur
     axes.grid(axis="y", color=GRID, linewidth=0.8)
 
 
-def _curve(row: dict, name: str, scale: float) -> tuple[list[int], list[float]]:
+def _curve(row: dict, name: str, scale: int) -> tuple[list[int], list[float]]:
     return [entry["epoch"] for entry in row["history"]], [scale * entry[name] for entry in row["history"]]
 
 
-def _mean_curve(group: Group, name: str, scale: float) -> tuple[list[int], list[float]]:
+def _mean_curve(group: Group, name: str, scale: int) -> tuple[list[int], list[float]]:
     epochs = min(len(row["history"]) for row in group.rows)
     curves = [_curve(row, name, scale) for row in group.rows]
     return curves[0][0][:epochs], [float(np.mean([values[i] for _, values in curves])) for i in range(epochs)]
@@ -126,35 +128,31 @@ def _log_loss(axes: Axes, rows: Sequence[dict]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def draw_confusion(axes: Axes, group: Group) -> None:
-    """Confusion matrix, rows are the true classes: images per seed on average, errors tinted by their share of the row."""
+def draw_confusion(axes: Axes, *, group: Group) -> None:
+    """Confusion matrix, true classes in rows: images per seed on average, errors tinted by their share of the row."""
     counts = np.mean([row["confusion_matrix"] for row in group.rows], axis=0)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     errors = shares[~np.eye(len(counts), dtype=bool)]
     worst = max(float(errors.max(initial=0.0)), 0.01)
     for (row, column), count in np.ndenumerate(counts):
         on_diagonal = row == column
+        if count < 0.5 and not on_diagonal:
+            continue
         tint = 0.10 if on_diagonal else 0.75 * (float(shares[row, column]) / worst) ** 0.6
-        face = (*_rgb(INK if on_diagonal else ALERT), tint)
+        face = to_rgba(INK if on_diagonal else ALERT, tint)
         axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=face, linewidth=0))
-        if count >= 0.5:
-            weight = "bold" if on_diagonal else "normal"
-            axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=7, fontweight=weight)
-    labels = [entry["label"] for entry in group.rows[0]["per_class"]]
+        weight = "bold" if on_diagonal else "normal"
+        axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=7, fontweight=weight)
+    labels = [str(entry["label"]) for entry in group.rows[0]["per_class"]]
     axes.set_xlim(-0.5, len(counts) - 0.5)
     axes.set_ylim(len(counts) - 0.5, -0.5)
     axes.set_aspect("equal")
     rotation = 45 if max(map(len, labels)) > 2 else 0
-    axes.set_xticks(
-        range(len(labels)), labels, rotation=rotation, ha="right" if rotation else "center", rotation_mode="anchor"
-    )
+    side = "right" if rotation else "center"
+    axes.set_xticks(range(len(labels)), labels, rotation=rotation, ha=side, rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(length=0, labelsize=8)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def _rgb(shade: str) -> tuple[float, float, float]:
-    return tuple(int(shade[i : i + 2], 16) / 255 for i in (1, 3, 5))  # pyright: ignore[reportReturnType]

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from benchmarks.report.summary import Group, Sweep, dataset_title
+from benchmarks.report.groups import Group, dataset_title
+from benchmarks.report.summary import Sweep
 
 
 def recipe_tables(sweep: Sweep) -> dict[str, Any]:
     """The recipe of a sweep in two parts.
 
-    `shared` holds (field, value) pairs that are the same for every cell, `fields` names what differs, and `lines` has one
-    (data set, models, values) for each way in which cells differ, values in the order of `fields`.
+    `shared` holds (field, value) pairs that are the same for every cell, `fields` names what differs, and `lines` has
+    one (data set, models, values) for each way in which cells differ, values in the order of `fields`.
     """
     settings = [(group, _setting(group)) for group in sweep.groups]
     names = list(dict.fromkeys(name for _, setting in settings for name in setting))
@@ -27,7 +28,10 @@ def recipe_tables(sweep: Sweep) -> dict[str, Any]:
 
 def _setting(group: Group) -> dict[str, str]:
     recipe = group.rows[0].get("recipe") or {}
-    return {name: _text(value) for name, value in ({"epochs": group.epochs, "batch_size": group.batch_size} | recipe).items()}
+    return {
+        name: _text(value)
+        for name, value in ({"epochs": group.epochs, "batch_size": group.batch_size} | recipe).items()
+    }
 
 
 def _text(value: Any) -> str:

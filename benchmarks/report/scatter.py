@@ -29,12 +29,13 @@ TICKS: dict[Cost, tuple[tuple[float, str], ...]] = {
 """Round places on the logarithmic axis of each cost, with what is written there."""
 
 
-def draw_cost(axes: Axes, sweep: Sweep, dataset: str, cost: Cost) -> None:
+def draw_cost(axes: Axes, *, sweep: Sweep, dataset: str, cost: Cost) -> None:
     """Test accuracy in percent over a cost on a logarithmic axis: one point per family, still without names."""
     groups = [group for group in sweep.ranked(dataset) if group.cost(cost) > 0]
     axes.set_xscale("log")
     for group in groups:
-        axes.plot(group.cost(cost), 100 * group.accuracy, "o", color=colour(group.model), markersize=8.5, markeredgecolor=PAPER)
+        place = group.cost(cost), 100 * group.accuracy
+        axes.plot(*place, "o", color=colour(group.model), markersize=8.5, markeredgecolor=PAPER)
     costs = [group.cost(cost) for group in groups] or [1.0]
     room = max(max(costs) / min(costs), 10) ** 0.17
     axes.set_xlim(min(costs) / room, max(costs) * room**2.8)  # most points lie right, and need room for their names
@@ -48,7 +49,7 @@ def draw_cost(axes: Axes, sweep: Sweep, dataset: str, cost: Cost) -> None:
 
 
 def _space_by_error(axes: Axes, accuracies: Sequence[float]) -> None:
-    """Gives the percent axis a scale logarithmic in the error: half the error is as far from all as a quarter from half."""
+    """Makes the percent axis logarithmic in the error: from 90 to 95 is as far as from 98 to 99."""
     if not accuracies:
         return
     least = 1e-3  # percent: a faultless model still has a place
@@ -68,16 +69,18 @@ def _space_by_error(axes: Axes, accuracies: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def label_points(axes: Axes, sweep: Sweep, dataset: str, cost: Cost) -> None:
+def label_points(axes: Axes, *, sweep: Sweep, dataset: str, cost: Cost) -> None:
     """Names the points of `draw_cost` where there is most room, once the figure's layout is final."""
     groups = [group for group in sweep.ranked(dataset) if group.cost(cost) > 0]
     if not groups:
         return
-    points = 72 / axes.get_figure(root=True).dpi
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    points = 72 / figure.dpi
     places = [(group.cost(cost), 100 * group.accuracy) for group in groups]
     centres = axes.transData.transform(places) * points
     sizes = np.array([_text_size(axes, group.title) for group in groups]) * points + 3
-    offsets = place_names(centres, sizes, axes.get_window_extent().extents * points)
+    offsets = place_names(centres, sizes, np.asarray(axes.get_window_extent().extents) * points)
     for group, place, (dx, dy) in zip(groups, places, offsets, strict=True):
         line = {"arrowstyle": "-", "color": colour(group.model), "linewidth": 0.9, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(

@@ -17,11 +17,11 @@ def margin(best: float, images: int, spreads: Sequence[tuple[int, float | None]]
 
     `spreads` holds, per family, the number of seeds and the standard deviation of their accuracies (None for one seed).
 
-    Test images: half the width of Newcombe's 95 % interval for the difference of two equal proportions (1998, method 10),
-    that is two Wilson intervals added in quadrature. Seeds: Student's 95 % half-width for a difference of two means, from
-    the spread within families pooled over all of them; left out where every family has one seed. The two are added in
-    quadrature. The families share their test images, which a paired test would use: so this margin is cautious about the
-    images. With one seed it is silent about the luck of training.
+    Test images: half the width of Newcombe's 95 % interval for the difference of two equal proportions (1998, method
+    10), that is two Wilson intervals added in quadrature. Seeds: Student's 95 % half-width for a difference of two
+    means, from the spread within families pooled over all of them; left out where every family has one seed. The two
+    are added in quadrature. The families share their test images, which a paired test would use: so this margin is
+    cautious about the images. With one seed it is silent about the luck of training.
     """
     low, high = interval(best, images)
     half_width = hypot(best - low, high - best)

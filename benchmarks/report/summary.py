@@ -1,98 +1,17 @@
-"""What the rows say: seeds grouped into cells, cells into sweeps, and how far apart two families must lie to differ.
+"""What the rows say: groups of seeds gathered into one sweep per preset, and who is best in each.
 
-Nothing is averaged over different settings: a group holds the seeds of one model on one data set under one preset, number
-of epochs, batch size and recipe. Presets are kept in sweeps of their own.
+Presets never meet in an average or a ranking, and neither do runs of different epochs, batch size or recipe.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import nan
-from statistics import fmean, stdev
 
+from benchmarks.report.groups import METRICS, Group
 from benchmarks.report.significance import margin
 from jax_models.data.catalog import DATASETS
 from jax_models.errors import UsageError
 from jax_models.registry import MODELS
-
-METRICS = ("accuracy", "precision", "recall", "f1", "loss")
-COSTS = (
-    "num_params",
-    "flops",
-    "epochs",
-    "train_seconds",
-    "step_ms",
-    "images_per_second",
-    "compile_seconds",
-    "peak_memory_bytes",
-)
-
-
-def model_title(name: str) -> str:
-    """The title in the registry; an unknown model keeps its name."""
-    return MODELS[name].title if name in MODELS else name
-
-
-def dataset_title(name: str) -> str:
-    """The title in the catalog; an unknown data set keeps its name."""
-    return DATASETS[name].title if name in DATASETS else name
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds. `std` is the sample standard deviation, None when one seed leaves it unknown."""
-
-    mean: float
-    std: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """The finished seeds of one model on one data set under one setting; `rows` are in the order of their seeds."""
-
-    preset: str
-    dataset: str
-    model: str
-    epochs: int
-    batch_size: int
-    recipe_hash: str
-    rows: tuple[dict, ...]
-
-    @property
-    def title(self) -> str:
-        """The model's display title."""
-        return model_title(self.model)
-
-    @property
-    def n(self) -> int:
-        """Number of seeds."""
-        return len(self.rows)
-
-    def estimate(self, metric: str) -> Estimate:
-        """Mean and spread over seeds of a test metric, as a fraction (loss in nats)."""
-        values = [row["test"][metric] for row in self.rows]
-        return Estimate(fmean(values), stdev(values) if self.n > 1 else None, self.n)
-
-    @property
-    def accuracy(self) -> float:
-        """Mean test accuracy, a fraction."""
-        return self.estimate("accuracy").mean
-
-    def cost(self, name: str) -> float:
-        """Mean over seeds of one of `COSTS`; NaN if a row does not know it."""
-        values = [row.get(name) for row in self.rows]
-        return nan if any(value is None for value in values) else fmean(values)
-
-    @property
-    def test_images(self) -> int:
-        """Size of the test split, counted in the confusion matrix."""
-        return sum(map(sum, self.rows[0]["confusion_matrix"]))
-
-    @property
-    def setting(self) -> str:
-        """What distinguishes this group from another of the same model, data set and preset."""
-        return f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}, batch {self.batch_size}, recipe {self.recipe_hash}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +33,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All finished cells of one preset. `groups` has one group per model and data set, `superseded` the other settings."""
+    """All finished cells of one preset: `groups` has one per model and data set, `superseded` the other settings."""
 
     preset: str
     groups: tuple[Group, ...]
@@ -178,8 +97,8 @@ class Summary:
 def summarise(rows: Iterable[dict]) -> Summary:
     """Groups rows, oldest first as `benchmarks.results.read_rows` gives them.
 
-    Of several rows of one cell the latest finished one counts, or else the latest failure. Where a model ran on a data set
-    with more than one setting, the one of the latest row is shown and the others are superseded.
+    Of several rows of one cell the latest finished one counts, or else the latest failure. Where a model ran on a data
+    set with more than one setting, the one of the latest row is shown and the others are superseded.
 
     Raises:
         UsageError: a row says "ok" but lacks what a report needs.
@@ -204,7 +123,8 @@ def _checked(row: dict) -> tuple:
     """The setting of a finished row, after a look whether the row has what every table needs."""
     try:
         key = tuple(row[name] for name in ("preset", "dataset", "model", "epochs", "batch_size", "recipe_hash"))
-        _ = row["seed"], row["confusion_matrix"][0][0], row["history"], *(float(row["test"][name]) for name in METRICS)
+        _ = row["seed"], row["confusion_matrix"][0][0], row["per_class"][0]["label"]
+        _ = row["history"][0]["validation_accuracy"], [float(row["test"][name]) for name in METRICS]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         message = f"row {row['cell']} is not one that benchmarks.compare writes ({type(error).__name__}: {error})"
         raise UsageError(f"{message}; take its line out of runs.jsonl, or choose another folder") from error

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from tabulate import tabulate
 
 from benchmarks.report import wording
+from benchmarks.report.groups import COSTS, METRICS, Group, dataset_title, model_title
 from benchmarks.report.notes import notes
-from benchmarks.report.summary import COSTS, METRICS, Group, Summary, Sweep, dataset_title, model_title, summarise
+from benchmarks.report.summary import Summary, Sweep, summarise
 
 COLUMNS: tuple[tuple[str, Callable[[Group], str]], ...] = (
     ("precision", lambda group: wording.percent(group.estimate("precision"), spread=False)),
@@ -28,7 +29,7 @@ COLUMNS: tuple[tuple[str, Callable[[Group], str]], ...] = (
 
 
 def csv_table(summary: Summary) -> str:
-    """One line per model, data set and setting: mean, std (empty for one seed) and n of each metric, mean of each cost."""
+    """A line per model, data set and setting: mean, std (empty for one seed) and n of metrics, mean of costs."""
     columns = ["preset", "dataset", "model", "batch_size", "recipe_hash"]
     columns += [f"{metric}_{what}" for metric in METRICS for what in ("mean", "std", "n")] + list(COSTS)
     text = io.StringIO()
@@ -73,8 +74,10 @@ def failed_cell(row: dict) -> tuple[str, str, str, str, str, str]:
 
 
 def readme_table(rows: list[dict]) -> str:
-    """The README's table in Markdown: accuracy in percent per model and data set, params, MFLOPs, training time, and the
-    line that makes it quotable (n, device, commit). Presets get a table each."""
+    """The README's table in Markdown: accuracy in percent per model and data set, parameters, MFLOPs, training time.
+
+    Below it stand what makes it quotable (n, device, commit) and the best of each data set. Presets get a table each.
+    """
     summary = summarise(rows)
     parts = [f"> {note}" for note in notes(summary)]
     for sweep in summary.sweeps:
@@ -92,7 +95,7 @@ def _findings(sweep: Sweep) -> str:
 
 
 def accuracy_cell(sweep: Sweep, group: Group | None) -> str:
-    """A cell of the grid of accuracies: the mean in percent, its spread unless the whole sweep has one seed, uneven n."""
+    """A cell of the grid: mean accuracy in percent, the spread unless the sweep has one seed, n where it differs."""
     if group is None:
         return wording.DASH
     text = wording.percent(group.estimate("accuracy"), spread=sweep.seeds != (1,))
@@ -130,9 +133,10 @@ def _grid_caption(sweep: Sweep) -> str:
 def cost_note(sweep: Sweep) -> str:
     """What the cost columns of the grid mean."""
     several = len(sweep.datasets) > 1
+    most, together = (", the most over the data sets", " on all data sets together") if several else ("", "")
     return (
-        f"Parameters and forward MFLOPs per image (2 per multiply-add){', the most over the data sets' if several else ''}; "
-        f"training time of one seed{' on all data sets together' if several else ''}, without compiling."
+        f"Parameters and forward MFLOPs per image (2 per multiply-add){most}; training time of one seed{together}, "
+        "without compiling."
     )
 
 

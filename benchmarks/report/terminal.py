@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.report import wording
+from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.notes import notes
-from benchmarks.report.summary import Sweep, dataset_title, model_title, summarise
+from benchmarks.report.summary import Sweep, summarise
 from benchmarks.report.tables import accuracy_cell, failed_cell, grid_costs
 
 

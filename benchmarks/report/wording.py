@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from math import floor, isnan, log10
 
-from benchmarks.report.summary import Estimate, Group, Summary, Sweep, dataset_title, model_title
+from benchmarks.report.groups import Estimate, Group, dataset_title, model_title
+from benchmarks.report.summary import Summary, Sweep
 
 DASH = "–"
 
@@ -15,7 +16,7 @@ def percent(estimate: Estimate, *, spread: bool = True) -> str:
     return f"{100 * estimate.mean:.2f} ± {DASH if estimate.std is None else f'{100 * estimate.std:.2f}'}"
 
 
-def std(estimate: Estimate, *, scale: float = 1.0, digits: int = 2) -> str:
+def std(estimate: Estimate, *, scale: int = 1, digits: int = 2) -> str:
     """The spread alone, a dash for one seed."""
     return DASH if estimate.std is None else f"{scale * estimate.std:.{digits}f}"
 
@@ -105,7 +106,8 @@ def best_line(sweep: Sweep, dataset: str) -> str:
     """One sentence naming the best model with its accuracy, n and the size of the test set."""
     best = sweep.verdict(dataset).best
     value = percent(best.estimate("accuracy"), spread=best.n > 1)
-    return f"Best on {dataset_title(dataset)}: {best.title}, {value} % ({seeds([best.n])}, {best.test_images:,} test images)."
+    size = f"{seeds([best.n])}, {best.test_images:,} test images"
+    return f"Best on {dataset_title(dataset)}: {best.title}, {value} % ({size})."
 
 
 def caution_line(sweep: Sweep, dataset: str) -> str:
@@ -126,9 +128,9 @@ def _with_accuracy(group: Group) -> str:
 
 
 MARGIN_NOTE = (
-    "Not distinguished: closer to the best than the 95 % binomial interval for a difference of two accuracies on that many "
-    "test images; with more than one seed the interval is widened by their spread. It is not a paired test, and one seed "
-    "does not measure the luck of training."
+    "Not distinguished: closer to the best than the 95 % binomial interval for a difference of two accuracies on that "
+    "many test images; with more than one seed the interval is widened by their spread. It is not a paired test, and "
+    "one seed does not measure the luck of training."
 )
 
 

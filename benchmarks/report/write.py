@@ -4,24 +4,18 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.report import figures, wording
+from benchmarks.report import wording
+from benchmarks.report.figures import NAMES, plots
 from benchmarks.report.page import html_page
+from benchmarks.report.render import png
 from benchmarks.report.summary import Sweep, summarise
 from benchmarks.report.tables import csv_table, markdown_table
 
 FIGURES = "figures"
-FIGURE_NAMES = (
-    "accuracy",
-    "curves_accuracy",
-    "curves_loss",
-    "confusion",
-    "accuracy_by_parameters",
-    "accuracy_by_train_time",
-)
 
 
 def write_report(rows: list[dict], out: Path) -> None:
-    """Writes `table.csv`, `table.md`, `report.html` and `figures/*.png` into `out`, from rows as `read_rows` gives them.
+    """Writes `table.csv`, `table.md`, `report.html` and `figures/*.png` into `out`, from rows as `read_rows` gives.
 
     The same rows give the same files. Each file is replaced in one step, and figures of an earlier report that this one
     does not have are removed. Where rows have several presets, a figure's name ends in its preset.
@@ -34,12 +28,12 @@ def write_report(rows: list[dict], out: Path) -> None:
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     drawn = set()
     for sweep in summary.sweeps:
-        for plot in figures.plots(sweep):
+        for plot in plots(sweep):
             name = f"{plot.name}-{sweep.preset}.png" if len(summary.sweeps) > 1 else f"{plot.name}.png"
-            _replace(out / FIGURES / name, figures.png(plot, footer=_footer(sweep)))
+            _replace(out / FIGURES / name, png(plot, footer=_footer(sweep)))
             drawn.add(name)
     for path in (out / FIGURES).glob("*.png"):
-        if path.name not in drawn and path.stem.split("-")[0] in FIGURE_NAMES:
+        if path.name not in drawn and path.stem.split("-")[0] in NAMES:
             path.unlink()
     _replace(out / "table.csv", csv_table(summary).encode())
     _replace(out / "table.md", markdown_table(summary).encode())

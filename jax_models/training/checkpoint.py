@@ -1,7 +1,8 @@
-"""A run's checkpoints: one per epoch, the last two kept, written by orbax so that a kill leaves the earlier one whole."""
+"""A run's checkpoints: one per epoch, the last two kept; orbax writes so that a kill leaves the earlier one whole."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -21,9 +22,10 @@ class Checkpoints:
 
     def __init__(self, directory: Path, config: TrainConfig) -> None:
         self._directory, self._cell = Path(directory).absolute(), config.cell
+        keep: Any = ocp.training.preservation_policies.LatestN(2)
         self._checkpointer = ocp.training.Checkpointer(
-            self._directory,
-            preservation_policy=ocp.training.preservation_policies.LatestN(2),
+            str(self._directory),
+            preservation_policy=keep,
             cleanup_tmp_directories=True,
         )
 
@@ -32,7 +34,7 @@ class Checkpoints:
         if self._checkpointer.latest is None:
             return state, []
         step = self._checkpointer.latest.step
-        run = self._checkpointer.metadata(step).custom_metadata or {}
+        run: Any = self._checkpointer.metadata(step).custom_metadata or {}
         if run.get("cell") != self._cell:
             raise UsageError(
                 f"{self._directory} holds checkpoints of {run.get('cell', 'another program')}, not of {self._cell}; "
@@ -43,5 +45,5 @@ class Checkpoints:
 
     def save(self, state: TrainState, history: list[EpochRecord]) -> None:
         """Writes the state after the last epoch of `history`; returns when it is on the disk."""
-        records = [dataclasses.asdict(record) for record in history]
+        records: Any = [dataclasses.asdict(record) for record in history]
         self._checkpointer.save(len(history), state, custom_metadata={"cell": self._cell, "history": records})

@@ -54,6 +54,5 @@ class TrainConfig:
     @property
     def cell(self) -> str:
         """The run's name, for example "resnet18/cifar10/quick/s0/e8/b128/1a2b3c4d"."""
-        return (
-            f"{self.model}/{self.dataset}/{self.preset}/s{self.seed}/e{self.epochs}/b{self.batch_size}/{self.recipe_hash}"
-        )
+        run = f"{self.model}/{self.dataset}/{self.preset}/s{self.seed}"
+        return f"{run}/e{self.epochs}/b{self.batch_size}/{self.recipe_hash}"

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sized
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ class Diverged(RunError):
 
 @dataclasses.dataclass(frozen=True)
 class EpochRecord:
-    """One line of a run's history; losses in nats, accuracies as fractions, seconds without validation's compile time."""
+    """One line of a run's history: losses in nats, accuracies as fractions, seconds with validation, not compiling."""
 
     epoch: int
     train_loss: float
@@ -32,14 +32,8 @@ class EpochRecord:
     seconds: float
 
 
-class TrainStep(Protocol):
-    """A compiled step: takes the state and the epoch's sums so far, gives both anew."""
-
-    def __call__(self, state: TrainState, sums: MetricSums, batch: Any) -> tuple[TrainState, MetricSums]: ...
-
-
-class Batches(Iterable[Any], Sized, Protocol):
-    """Batches of one epoch, and how many there are."""
+TrainStep = Callable[[TrainState, MetricSums, Any], tuple[TrainState, MetricSums]]
+"""A compiled step: takes the state, the epoch's sums so far and a batch; gives state and sums anew."""
 
 
 def train_epoch(

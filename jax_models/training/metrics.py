@@ -1,6 +1,7 @@
 """Metrics are sums and counts: merged by addition, divided once at the end."""
 
 import dataclasses
+from typing import no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+@no_type_check  # JAX fills this tree with shapes and shardings, too
 class MetricSums:
     """Sums over examples; `a + b` is the sums over both."""
 

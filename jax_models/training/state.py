@@ -1,7 +1,7 @@
 """The training state as a pytree, and the only place that splits and merges NNX modules."""
 
 import dataclasses
-from typing import Any
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ Variables = Any  # a pytree of arrays, as nnx.split gives it
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+@no_type_check  # JAX and orbax fill this tree with shapes and shardings, too
 class TrainState:
     """All that a run needs to go on: save it, load it, and the next step is the one that would have come."""
 
@@ -76,7 +77,7 @@ def apply_gradients(
     """One optimiser step; the average starts as a plain mean, so that early weights do not linger in it."""
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    averages = state.averages
+    averages: Any = state.averages
     if averages is not None:
         rate = 1 - jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
         averages = optax.incremental_update((params, batch_stats), averages, rate)

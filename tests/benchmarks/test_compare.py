@@ -130,14 +130,16 @@ def test_the_environment_keeps_big_buffers_on_the_heap(monkeypatch):
     for name in cells.FAST_MALLOC:
         monkeypatch.delenv(name, raising=False)
     code = (
-        "import ctypes; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p; libc.malloc(200 << 20)\n"
+        "import ctypes, threading; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p\n"
+        "libc.malloc(200 << 20); thread = threading.Thread(target=libc.malloc, args=(300 << 20,)); thread.start()\n"
+        "thread.join()\n"
         "heap = next(line for line in open('/proc/self/maps') if '[heap]' in line).split()[0].split('-')\n"
         "print((int(heap[1], 16) - int(heap[0], 16)) >> 20)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=cells.cell_environment("cpu"), capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) >= 200
+    assert int(done.stdout) >= 500
 
 
 def test_the_eta_learns_from_finished_cells():
@@ -214,9 +216,13 @@ def check_row(row: results.Row) -> None:
 def test_a_cell_that_breaks_is_a_failed_row_with_its_reason(fault, error, tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "COMMAND", (sys.executable, str(TINY / "cell.py")))
     config = resolve_config("lenet5", "mnist", preset="quick", epochs=1, batch_size=20)
-    row = cells.run_cell(
-        config, out=tmp_path, data_dir=None, environment=tiny_environment(fault), on_event=lambda event: None
-    )
+
+    def start(config, cores):
+        environment = tiny_environment(fault)
+        return cells.CellProcess(config, out=tmp_path, data_dir=None, environment=environment, cores=cores)
+
+    *_, (_, last) = cells.run_cells([config], start, shares=[None])
+    row = last["row"]
     assert (row["status"], row["error"]) == ("failed", error)
     assert {name: row[name] for name in cells.identity(config)} == cells.identity(config)
     assert row["wall_seconds"] > 0

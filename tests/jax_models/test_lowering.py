@@ -104,7 +104,7 @@ def test_the_gradient_of_max_pooling_goes_to_one_of_equal_pixels():
 
 
 def test_the_cpu_forms_have_no_slow_convolution():
-    """XLA's CPU backend is slow for strided, depthwise and window-sized convolutions: none may be left in their place."""
+    """XLA's CPU backend is slow for strided, depthwise and window-sized convolutions: none may be left."""
     for images, kernel, strides, padding, groups in CONVOLUTIONS[4:15]:
         jaxpr = jax.make_jaxpr(
             lambda images, kernel, s=strides, p=padding, g=groups: lowering.conv(

@@ -26,8 +26,18 @@ FULL_PARAMETERS = {
     "se_resnet18": 11_263_042,
 }
 WITH_DROPOUT = [("alexnet", "full"), ("alexnet", "quick"), ("googlenet", "full"), ("xception", "full")]
+SLOW_TO_COMPILE = [("googlenet", "full"), ("xception", "full")]
 every_model = pytest.mark.parametrize("name", NAMES)
 every_preset = pytest.mark.parametrize("preset", ["quick", "full"])
+# The two deepest take most of a minute to compile at full width.
+every_trained_model = pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        pytest.param(name, preset, marks=pytest.mark.slow if (name, preset) in SLOW_TO_COMPILE else ())
+        for preset in ("quick", "full")
+        for name in NAMES
+    ],
+)
 # Small programs that run once: compiling them well takes longer than running them badly.
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
 
@@ -124,8 +134,7 @@ def test_quick_presets_together_fit_the_zoo_in_float16():
     assert parameters * 2 * 3 < 20e6, "bytes of three data sets' checkpoints"
 
 
-@every_preset
-@every_model
+@every_trained_model
 def test_logits_and_gradients_are_finite_and_reach_the_first_and_the_last_layer(name, preset):
     outcome = train_once(name, preset)
     assert outcome.logits.shape == (2, 10)
@@ -138,8 +147,7 @@ def test_logits_and_gradients_are_finite_and_reach_the_first_and_the_last_layer(
     assert grads["head", "kernel"][...] > 0
 
 
-@every_preset
-@every_model
+@every_trained_model
 def test_training_records_batch_statistics_in_every_layer(name, preset):
     fresh = batch_statistics(build(name, preset=preset))
     assert fresh or name in ("lenet5", "alexnet"), "only the two oldest have no batch normalisation"
@@ -204,7 +212,7 @@ def test_bfloat16_images_give_nearly_the_same_logits_from_float32_parameters(nam
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
     call, images = compile_call(model), random_images()
     exact, rounded = call(images).logits, call(images.astype(jnp.bfloat16)).logits
-    assert jnp.allclose(exact, rounded.astype(jnp.float32), atol=0.1)
+    assert jnp.abs(exact - rounded.astype(jnp.float32)).max() < 0.05 * jnp.abs(exact).max()
 
 
 @pytest.mark.parametrize(("shape", "variance"), [((3, 3, 64, 128), 2 / 1152), ((1, 1, 512, 2048), 2 / 2048)])

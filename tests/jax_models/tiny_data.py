@@ -9,8 +9,13 @@ import numpy as np
 from tensorflow_datasets.core.hashing import Hasher
 
 from jax_models.data.catalog import DATASETS, DatasetSpec
+from jax_models.data.dataset import Dataset, open_dataset
+from jax_models.data.progress import Reporter
+from jax_models.data.sources import LocalFiles
+from jax_models.data.store import Store
 
 TRAIN, TEST = 100, 20
+KINDS = ("images", "labels")
 
 
 def tiny(name: str) -> tuple[DatasetSpec, dict[str, bytes]]:
@@ -31,9 +36,6 @@ def tiny(name: str) -> tuple[DatasetSpec, dict[str, bytes]]:
     return spec, files
 
 
-KINDS = ("images", "labels")
-
-
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -51,6 +53,34 @@ def flip_byte(path: Path, position: int = -100) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 0xFF
     path.write_bytes(data)
+
+
+def prepare(name: str, data_dir: Path) -> Store:
+    """Prepares the tiny data set in the folder, from files in `DATA_DIR/downloads/manual`, which stay there."""
+    spec, files = tiny(name)
+    store = Store(spec, data_dir)
+    save(files, data_dir / "downloads" / "manual")
+    load(store)
+    return store
+
+
+def load(store: Store) -> Dataset:
+    """Loads it; what is missing or damaged is made from the files that `prepare` left."""
+    return open_dataset(store, Reporter(bars=False), lambda: [LocalFiles(store.data_dir / "downloads")])
+
+
+def load_without_sources(store: Store) -> Dataset:
+    """Loads what is there, and fails if a source is asked."""
+
+    def no_source():
+        raise AssertionError("asked for a source")
+
+    return open_dataset(store, Reporter(bars=False), no_source)
+
+
+def record_file(store: Store, split: str = "train") -> Path:
+    """TFDS's file of a split."""
+    return store.folder / f"{store.spec.name}-{split}.array_record-00000-of-00001"
 
 
 def _random(spec: DatasetSpec, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,194 @@
+"""Training and judging image classifiers: what `fit` and `evaluate` promise, on one device and on eight."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import toy
+from flax import nnx
+from sklearn import metrics as sklearn_metrics
+
+from jax_models import create_model
+from jax_models.classification import Evaluation, FitResult, evaluate, fit
+from jax_models.data import Split
+from jax_models.errors import RunError, UsageError
+from jax_models.registry import MODELS
+from jax_models.training.loop import Diverged
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def weights(fitted: FitResult) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(fitted.model))]
+
+
+def same(first: FitResult, second: FitResult) -> bool:
+    return all((a == b).all() for a, b in zip(weights(first), weights(second), strict=True))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FitResult:
+    return fit(toy.config(epochs=5), toy.dataset())
+
+
+def test_lenet5_learns_the_toy_data(fitted):
+    assert [record.epoch for record in fitted.history] == [1, 2, 3, 4, 5]
+    assert fitted.history[-1].train_accuracy > 0.9
+    assert fitted.history[-1].validation_accuracy > 0.9
+    assert fitted.history[-1].train_loss < fitted.history[0].train_loss
+    assert evaluate(fitted.model, toy.split(50), toy.SPEC, batch_size=50).metrics["accuracy"] > 0.9
+
+
+def test_the_returned_model_is_the_one_that_the_last_epoch_was_judged_with(fitted):
+    validation = evaluate(fitted.model, toy.dataset().validation, toy.SPEC)
+    assert validation.metrics["loss"] == pytest.approx(fitted.history[-1].validation_loss, rel=1e-5)
+
+
+def test_costs_are_counted(fitted):
+    assert fitted.num_params == sum(leaf.size for leaf in weights(fitted))
+    assert fitted.train_seconds == pytest.approx(sum(record.seconds for record in fitted.history))
+    assert fitted.images_per_second == pytest.approx(18 / (fitted.step_ms / 1e3))
+    assert fitted.compile_seconds > 0
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_others():
+    first, again, other = (fit(toy.config(seed=seed, crop_padding=2), toy.dataset()) for seed in (0, 0, 1))
+    assert same(first, again)
+    assert toy.losses(first.history) == toy.losses(again.history)
+    assert not same(first, other)
+
+
+def test_averaging_changes_the_weights_that_are_judged_and_not_the_training():
+    last, averaged = (fit(toy.config(epochs=2, ema_decay=decay), toy.dataset()) for decay in (0.0, 0.9))
+    train_losses = [[record.train_loss for record in fitted.history] for fitted in (last, averaged)]
+    assert train_losses[0] == pytest.approx(train_losses[1], rel=1e-4)
+    assert not same(last, averaged)
+    assert last.history[-1].validation_loss != pytest.approx(averaged.history[-1].validation_loss, rel=1e-3)
+
+
+def test_training_does_not_open_the_test_split():
+    dataset = toy.dataset()
+    fit(toy.config(), dataset)
+    with pytest.raises(AssertionError, match="opened"):
+        _ = dataset.test
+
+
+def test_progress_counts_every_step():
+    steps = []
+    fit(toy.config(epochs=2), toy.dataset(), on_step=lambda done, total: steps.append((done, total)))
+    assert steps == [(done, 12) for done in range(1, 13)]
+
+
+@pytest.mark.parametrize("batch_size", [18, toy.TRAIN])
+def test_a_run_that_diverges_says_so_in_one_line(batch_size):
+    """With one step an epoch the loss is still finite when the weights no longer are."""
+    with pytest.raises(Diverged) as error:
+        fit(toy.config(peak_learning_rate=1e30, batch_size=batch_size), toy.dataset())
+    assert isinstance(error.value, RunError)
+    assert "lower the peak learning rate" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_larger_than_the_data_is_a_usage_error():
+    with pytest.raises(UsageError, match="batch size 109 is larger than the 108 training images"):
+        fit(toy.config(batch_size=109), toy.dataset())
+
+
+def untrained_model() -> nnx.Module:
+    return create_model("lenet5", num_classes=4, in_channels=1, preset="quick")
+
+
+def hard_split() -> Split:
+    """23 images whose labels are mostly wrong, so that every score is between 0 and 1."""
+    images, _ = toy.draw(23)
+    return Split(images, np.random.default_rng(0).integers(0, 4, 23).astype(np.int32))
+
+
+@pytest.fixture(scope="module")
+def evaluation(fitted) -> Evaluation:
+    return evaluate(fitted.model, hard_split(), toy.SPEC, batch_size=5)
+
+
+def test_probabilities_are_the_models_own_on_the_padded_and_normalised_images():
+    model, split = untrained_model(), hard_split()
+    probabilities = evaluate(model, split, toy.SPEC, batch_size=5).probabilities
+    padded = np.pad(split.images, ((0, 0), (2, 2), (2, 2), (0, 0))).astype(np.float32)
+    model.eval()
+    logits = np.asarray(model(jax.numpy.asarray((padded / 255 - toy.SPEC.mean[0]) / toy.SPEC.std[0])))
+    assert np.allclose(probabilities, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [23, 500])
+def test_evaluation_drops_no_example_and_does_not_depend_on_the_batch_size(fitted, evaluation, batch_size):
+    assert evaluation.probabilities.shape == (23, 4)
+    other = evaluate(fitted.model, hard_split(), toy.SPEC, batch_size=batch_size)
+    assert np.allclose(other.probabilities, evaluation.probabilities, atol=1e-5)
+    assert other.metrics == pytest.approx(evaluation.metrics, rel=1e-4)
+    assert other.confusion_matrix == evaluation.confusion_matrix
+
+
+def test_metrics_are_scikit_learns_macro_fractions_of_the_returned_probabilities(evaluation):
+    labels, predictions = hard_split().labels, evaluation.probabilities.argmax(axis=1)
+    assert evaluation.metrics == pytest.approx(
+        {
+            "accuracy": sklearn_metrics.accuracy_score(labels, predictions),
+            "precision": sklearn_metrics.precision_score(labels, predictions, average="macro", zero_division=0),
+            "recall": sklearn_metrics.recall_score(labels, predictions, average="macro"),
+            "f1": sklearn_metrics.f1_score(labels, predictions, average="macro"),
+            "loss": -np.log(evaluation.probabilities[np.arange(23), labels]).mean(),
+        },
+        rel=1e-5,
+    )
+    assert all(0 < evaluation.metrics[name] < 1 for name in ("accuracy", "precision", "recall", "f1"))
+
+
+def test_per_class_scores_follow_from_the_confusion_matrix_and_average_to_the_metrics(evaluation):
+    confusion = np.asarray(evaluation.confusion_matrix)
+    assert confusion.sum(axis=1).tolist() == np.bincount(hard_split().labels, minlength=4).tolist(), "rows are true"
+    assert confusion.trace() == round(23 * evaluation.metrics["accuracy"])
+    assert [score["label"] for score in evaluation.per_class] == list(toy.CLASSES)
+    for index, score in enumerate(evaluation.per_class):
+        hits = confusion[index, index]
+        assert score["support"] == confusion[index].sum()
+        assert score["recall"] == pytest.approx(hits / confusion[index].sum())
+        assert score["precision"] == pytest.approx(hits / max(1, confusion[:, index].sum()))
+    for name in ("precision", "recall", "f1"):
+        assert evaluation.metrics[name] == pytest.approx(np.mean([score[name] for score in evaluation.per_class]))
+
+
+def test_a_class_without_examples_scores_zero_and_warns_nobody(fitted):
+    images, labels = toy.draw(20)
+    kept = labels < 3
+    evaluation = evaluate(fitted.model, Split(images[kept], labels[kept]), toy.SPEC, batch_size=5)
+    assert evaluation.per_class[3]["support"] == 0
+    assert evaluation.per_class[3]["recall"] == 0.0
+    assert len(evaluation.confusion_matrix) == 4
+    assert all(0 <= evaluation.metrics[name] <= 1 for name in ("accuracy", "precision", "recall", "f1"))
+
+
+def test_a_result_can_be_written_as_json(evaluation):
+    fields = dataclasses.asdict(dataclasses.replace(evaluation, probabilities=np.zeros((0, 4), np.float32)))
+    del fields["probabilities"]
+    assert json.loads(json.dumps(fields)) == fields
+
+
+def test_eight_devices_give_the_losses_of_one(monkeypatch):
+    """With augmentation, averaging, batch normalisation and dropout; what is random does not depend on the devices."""
+    monkeypatch.setitem(MODELS["resnet18"].presets, "tiny", None)
+    one = toy.train_device_cases()
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    child = subprocess.run(
+        [sys.executable, toy.__file__], env=os.environ | flags, capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stderr
+    eight = json.loads(child.stdout)
+    assert (one["devices"], eight["devices"]) == (1, 8)
+    assert eight["refusal"] == "batch size 12 does not divide over 8 devices; use a multiple of 8"
+    for model, losses in one["losses"].items():
+        assert np.asarray(eight["losses"][model]) == pytest.approx(np.asarray(losses), rel=1e-3), model
