@@ -1,4 +1,4 @@
-"""The process of one cell: `python -m benchmarks.cell_process`, started by `benchmarks.cells.run_cell`."""
+"""The process of one cell: `python -m benchmarks.cell_process`, started by `benchmarks.cells.CellProcess`."""
 
 import dataclasses
 import json

@@ -18,12 +18,12 @@ from jax_models.training.config import TrainConfig
 # Time of an epoch as a multiple of LeNet-5's, for the ETA until a family has finished a cell.
 RELATIVE_COST = {
     "lenet5": 1.0,
-    "alexnet": 4.0,
-    "vgg16": 6.0,
-    "resnet18": 6.0,
-    "googlenet": 8.0,
-    "xception": 8.0,
-    "se_resnet18": 6.0,
+    "alexnet": 2.1,
+    "vgg16": 4.5,
+    "resnet18": 3.2,
+    "googlenet": 3.6,
+    "xception": 3.7,
+    "se_resnet18": 3.4,
 }
 
 
@@ -43,9 +43,9 @@ class TimeEstimate:
         if row["status"] == "ok":
             self._finished.append(row)
 
-    def seconds(self, config: TrainConfig) -> float | None:
-        """Wall time of a cell, or None while no cell of its preset has finished."""
-        same_preset = [row for row in self._finished if row["preset"] == config.preset]
+    def seconds(self, config: TrainConfig, *, running: Sequence[Row] = ()) -> float | None:
+        """Wall time of a cell; None while nothing is known of its preset. `running` are rows of cells not yet done."""
+        same_preset = [row for row in (*self._finished, *running) if row["preset"] == config.preset]
         known = [row for row in same_preset if row["model"] == config.model] or same_preset
         if not known:
             return None
@@ -59,17 +59,35 @@ class _Running:
     def __init__(self, config: TrainConfig, place: str, bar: TaskID) -> None:
         self.config, self.place, self.bar = config, place, bar
         self.started, self.fraction, self.validation = time.monotonic(), 0.0, ""
+        self._first_step: tuple[float, float] | None = None  # when it came, and the fraction done then
+
+    def advance(self, fraction: float) -> None:
+        """This much of the training is done."""
+        self.fraction = fraction
+        if self._first_step is None:
+            self._first_step = time.monotonic(), fraction
 
     def note(self) -> str:
+        """Where it is, in words."""
+        if not self.fraction:
+            return "loading and compiling"
         epoch = min(self.config.epochs, 1 + int(self.fraction * self.config.epochs))
         return f"epoch {epoch}/{self.config.epochs}{self.validation}"
 
-    def seconds_left(self, estimate: TimeEstimate) -> float | None:
-        elapsed = time.monotonic() - self.started
-        if self.fraction > 0.05:
-            return elapsed / self.fraction - elapsed
-        expected = estimate.seconds(self.config)
-        return None if expected is None else max(expected - elapsed, 0.0)
+    def expected_row(self) -> Row | None:
+        """The row it will have at its present pace, as far as an estimate needs it; None while that is unclear."""
+        if self._first_step is None or self.fraction < self._first_step[1] + 0.03:
+            return None
+        since, fraction = self._first_step
+        training = (time.monotonic() - since) / (self.fraction - fraction)
+        fields = {name: getattr(self.config, name) for name in ("cell", "model", "preset", "epochs")}
+        return fields | {"wall_seconds": since - self.started + training}
+
+    def seconds_left(self, estimate: TimeEstimate, rows: Sequence[Row]) -> float | None:
+        """What is left by its own row among `rows` if it has one, else by those of others."""
+        own = [row["wall_seconds"] for row in rows if row["cell"] == self.config.cell]
+        whole = own[0] if own else estimate.seconds(self.config, running=rows)
+        return None if whole is None else max(whole - (time.monotonic() - self.started), 0.0)
 
 
 class SweepProgress:
@@ -103,23 +121,22 @@ class SweepProgress:
             case "row":
                 self._finish(self._running.pop(config.cell), event["row"])
             case _:
-                self._running[config.cell].fraction = event["done"] / event["total"]
+                self._running[config.cell].advance(event["done"] / event["total"])
         if running := self._running.get(config.cell):
-            note = running.note() if running.fraction else "compiling"
-            self._bars.update(running.bar, completed=running.fraction, note=note)
+            self._bars.update(running.bar, completed=running.fraction, note=running.note())
         self._refresh()
 
     def _start(self, config: TrainConfig) -> None:
         self._waiting.remove(config)
         place = f"{self._total - len(self._waiting)}/{self._total}"
-        bar = self._bars.add_task(title(config), total=1.0, note="compiling")
+        bar = self._bars.add_task(title(config), total=1.0, note="")
         self._running[config.cell] = _Running(config, place, bar)
         if not self._console.is_terminal:
             self._say(f"{place} {title(config)}: started{self._eta(', about {} left')}")
 
     def _epoch(self, running: _Running, event: Event) -> None:
         epochs = running.config.epochs
-        running.fraction = event["epoch"] / epochs
+        running.advance(event["epoch"] / epochs)
         running.validation = f", validation {100 * event['validation_accuracy']:.2f} %"
         if not self._console.is_terminal:
             epoch = f"epoch {event['epoch']}/{epochs}"
@@ -144,12 +161,14 @@ class SweepProgress:
         self._bars.update(self._sweep, completed=done, note=f"{ended}/{self._total} done{self._eta(', about {} left')}")
 
     def _eta(self, template: str) -> str:
-        """`template` filled with the time left, or nothing while that is unknown."""
-        running = [running.seconds_left(self._estimate) for running in self._running.values()]
-        parts = [*running, *(self._estimate.seconds(config) for config in self._waiting)]
-        known = [seconds for seconds in parts if seconds is not None]
-        if len(known) < len(parts):
+        """`template` filled with the time left, or nothing when that is unknown or no cell is left."""
+        at_work = list(self._running.values())
+        rows = [row for running in at_work if (row := running.expected_row())]
+        left = [running.seconds_left(self._estimate, rows) for running in at_work]
+        left += [self._estimate.seconds(config, running=rows) for config in self._waiting]
+        known = [seconds for seconds in left if seconds is not None]
+        if not left or len(known) < len(left):
             return ""
         return template.format(
-            datetime.timedelta(seconds=round(max([sum(known) / self._jobs, *known[: len(running)]])))
+            datetime.timedelta(seconds=round(max([sum(known) / self._jobs, *known[: len(at_work)]])))
         )

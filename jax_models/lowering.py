@@ -113,10 +113,11 @@ def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], pa
 
 
 def _pad(images: Images, pads: Pairs, *, value: float = 0.0) -> Float[Array, "b y x c"]:
-    """Pads by concatenation: XLA would fuse a pad, and all that made the image, into each of the slices that read it."""
+    """Pads by concatenation: XLA would fuse a pad, and what made the image, into each of the slices that read it."""
     for axis, (low, high) in enumerate(pads, start=1):
-        edges = [jnp.full((*images.shape[:axis], size, *images.shape[axis + 1 :]), value, images.dtype) for size in (low, high)]
         if low or high:
+            before, after = ((*images.shape[:axis], size, *images.shape[axis + 1 :]) for size in (low, high))
+            edges = jnp.full(before, value, images.dtype), jnp.full(after, value, images.dtype)
             images = jnp.concatenate([edges[0], images, edges[1]], axis)
     return images
 

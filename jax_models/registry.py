@@ -53,7 +53,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             year=2012,
             presets={
                 "full": {},
-                "quick": {"channels": (32, 64, 96, 64, 64), "hidden": 256, "stem_stride": 1, "dropout_rate": 0.2},
+                "quick": {"channels": (32, 64, 96, 96, 96), "hidden": 256, "dropout_rate": 0.2},
             },
         ),
         "vgg16": ModelSpec(
@@ -62,7 +62,10 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             paper="Very deep convolutional networks for large-scale image recognition, Simonyan, Zisserman",
             year=2014,
             arxiv="1409.1556",
-            presets={"full": {}, "quick": {"channels": (16, 32, 64, 128, 128), "repeats": (2, 2, 2, 2, 2)}},
+            presets={
+                "full": {},
+                "quick": {"channels": (32, 64, 128, 192, 192), "repeats": (2, 2, 2, 1, 1), "stem_stride": 2},
+            },
         ),
         "resnet18": ModelSpec(
             title="ResNet-18",
@@ -70,7 +73,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             paper="Deep residual learning for image recognition, He, Zhang, Ren, Sun",
             year=2015,
             arxiv="1512.03385",
-            presets={"full": {}, "quick": {"channels": (32, 64, 96, 128), "repeats": (2, 2, 1, 1), "stem_stride": 2}},
+            presets={"full": {}, "quick": {"channels": (24, 32, 64, 128), "repeats": (1, 1, 1, 1), "stem_stride": 2}},
         ),
         "googlenet": ModelSpec(
             title="GoogLeNet",
@@ -80,7 +83,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             arxiv="1409.4842",
             presets={
                 "full": {},
-                "quick": {"width": 0.25, "repeats": (2, 3, 2), "stem_stride": 2, "dropout_rate": 0.0},
+                "quick": {"width": 0.1875, "repeats": (1, 1, 1), "stem_stride": 2, "dropout_rate": 0.0},
             },
         ),
         "xception": ModelSpec(
@@ -92,8 +95,8 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             presets={
                 "full": {},
                 "quick": {
-                    "channels": (16, 32, 64, 128, 192, 256, 256, 384),
-                    "repeats": 2,
+                    "channels": (8, 16, 32, 96, 160, 192, 224, 288),
+                    "repeats": 1,
                     "stem_stride": 2,
                     "dropout_rate": 0.0,
                 },
@@ -105,7 +108,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             paper="Squeeze-and-excitation networks, Hu, Shen, Albanie, Sun, Wu",
             year=2017,
             arxiv="1709.01507",
-            presets={"full": {}, "quick": {"channels": (32, 64, 96, 128), "repeats": (2, 2, 1, 1), "stem_stride": 2}},
+            presets={"full": {}, "quick": {"channels": (24, 32, 64, 128), "repeats": (1, 1, 1, 1), "stem_stride": 2}},
         ),
     }
 )

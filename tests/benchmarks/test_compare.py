@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cells, compare, results
-from benchmarks.progress import TimeEstimate
 from jax_models.errors import UsageError
 from jax_models.recipes import resolve_config
 
@@ -140,21 +139,6 @@ def test_the_environment_keeps_big_buffers_on_the_heap(monkeypatch):
         [sys.executable, "-c", code], env=cells.cell_environment("cpu"), capture_output=True, text=True, check=True
     )
     assert int(done.stdout) >= 500
-
-
-def test_the_eta_learns_from_finished_cells():
-    def cell(model, epochs=2):
-        return resolve_config(model, "mnist", preset="quick", epochs=epochs)
-
-    estimate = TimeEstimate([])
-    assert estimate.seconds(cell("vgg16")) is None
-    estimate.add({**cells.identity(cell("lenet5")), "status": "failed", "wall_seconds": 1e6})
-    assert estimate.seconds(cell("vgg16")) is None
-    estimate.add({**cells.identity(cell("vgg16")), "status": "ok", "wall_seconds": 10.0})
-    assert estimate.seconds(cell("vgg16", epochs=4)) == pytest.approx(20.0)
-    lenet5 = estimate.seconds(cell("lenet5"))
-    assert lenet5 is not None
-    assert 0 < lenet5 < 10
 
 
 def test_a_sweep_records_failures_goes_on_and_runs_only_what_is_missing(tmp_path):

@@ -1,4 +1,4 @@
-"""Programs compiled by these tests are kept for the session only, never in the user's cache; child processes share them."""
+"""Programs that these tests compile are kept for the session, never in the user's cache; child processes share them."""
 
 import jax
 import pytest

@@ -226,7 +226,8 @@ def test_convolutions_start_with_the_variance_of_he_et_al(shape, variance):
 @pytest.mark.parametrize("name", ["resnet18", "se_resnet18"])
 def test_residual_blocks_start_as_identity(name):
     block = build(name, preset="quick").stages[0].layers[0]
-    images = jnp.abs(jax.random.normal(jax.random.key(0), (2, 8, 8, 32)))
+    channels = block.norm2.num_features
+    images = jnp.abs(jax.random.normal(jax.random.key(0), (2, 8, 8, channels)))
     assert (block(images) == images).all()
 
 
