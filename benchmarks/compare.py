@@ -109,7 +109,7 @@ def sweep(
 ) -> list[str]:
     """Runs the cells that are not finished yet, and keeps each row as soon as it is there.
 
-    Returns the names of the cells that failed.
+    Returns the cells that failed, with their errors.
 
     Raises:
         RunError: a data set cannot be had, or a row cannot be written.
@@ -128,7 +128,7 @@ def sweep(
     def start(config: TrainConfig, cores: cells.Cores) -> cells.CellProcess:
         return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
 
-    failed = []
+    errors = {}
     events = cells.run_cells(todo, start, shares=cells.share_cores(jobs))
     with SweepProgress(todo, finished=rows, jobs=jobs, console=console) as progress, contextlib.closing(events):
         for config, event in events:
@@ -136,9 +136,9 @@ def sweep(
                 row = event["row"]
                 results.append_row(out, row)
                 if row["status"] != "ok":
-                    failed.append(f"{title(config)}: {row['error']}")
+                    errors[config] = row["error"]
             progress.update(config, event)
-    return failed
+    return [f"{title(config)}: {errors[config]}" for config in todo if config in errors]
 
 
 def choose(words: Sequence[str], allowed: Sequence[str], *, kind: str) -> list[str]:

@@ -53,7 +53,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             year=2012,
             presets={
                 "full": {},
-                "quick": {"channels": (32, 64, 96, 96, 96), "hidden": 256, "dropout_rate": 0.2},
+                "quick": {"channels": (32, 64, 96, 96, 96), "hidden": 256, "dropout_rate": 0.0},
             },
         ),
         "vgg16": ModelSpec(
