@@ -111,6 +111,10 @@ def fit(
     num_params = sum(param.size for param in jax.tree.leaves(params))
     state = create_state(params, batch_stats, tx, key=key_steps, average=config.recipe.ema_decay > 0)
     state = jax.device_put(state, replicated)
+    checkpoints = Checkpoints(checkpoint_dir, config) if checkpoint_dir else None
+    history: list[EpochRecord] = []
+    if checkpoints:
+        state, history = checkpoints.latest(state)
     images = jax.device_put(pad_to_image_size(train.images), replicated)
     labels = jax.device_put(np.asarray(train.labels, np.int32), replicated)
     validation_images = pad_to_image_size(validation.images)
@@ -128,10 +132,6 @@ def fit(
     compile_seconds = time.perf_counter() - started
 
     schedule = learning_rate_schedule(config.recipe, total_steps)
-    checkpoints = Checkpoints(checkpoint_dir, config) if checkpoint_dir else None
-    history: list[EpochRecord] = []
-    if checkpoints:
-        state, history = checkpoints.latest(state)
     epoch_seconds = []
     for epoch in range(len(history), config.epochs):
         started = time.perf_counter()

@@ -1,13 +1,16 @@
 """A run's checkpoints: one per epoch, the last two kept; orbax writes so that a kill leaves the earlier one whole."""
 
 import dataclasses
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jax_models.errors import UsageError
+from jax_models.errors import RunError, UsageError
 from jax_models.training.config import TrainConfig
 from jax_models.training.loop import EpochRecord
 from jax_models.training.state import TrainState
@@ -18,6 +21,7 @@ class Checkpoints:
 
     Raises:
         UsageError: the folder holds something else, or the checkpoints of another run.
+        RunError: the newest checkpoint is damaged.
     """
 
     def __init__(self, directory: Path, config: TrainConfig) -> None:
@@ -34,16 +38,39 @@ class Checkpoints:
         if self._checkpointer.latest is None:
             return state, []
         step = self._checkpointer.latest.step
-        run: Any = self._checkpointer.metadata(step).custom_metadata or {}
+        run = self._read(self._checkpointer.metadata, step).custom_metadata or {}
         if run.get("cell") != self._cell:
             raise UsageError(
                 f"{self._directory} holds checkpoints of {run.get('cell', 'another program')}, not of {self._cell}; "
                 "choose another folder or move that one away"
             )
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
-        return self._checkpointer.load(step, abstract), [EpochRecord(**record) for record in run["history"]]
+        loaded = self._read(self._checkpointer.load, step, abstract)
+        if _digest(loaded) != run["digest"]:
+            raise self._damaged(step)
+        return loaded, [EpochRecord(**record) for record in run["history"]]
+
+    def _read(self, read: Callable[..., Any], step: int, *shapes: TrainState) -> Any:
+        try:
+            return read(step, *shapes)
+        except Exception as error:  # by kind of damage KeyError, ValueError and others, with pages of text
+            raise self._damaged(step) from error
+
+    def _damaged(self, step: int) -> RunError:
+        folder = self._directory / str(step)
+        return RunError(f"{folder} is damaged; move it away, and the run goes on from the checkpoint before it")
 
     def save(self, state: TrainState, history: list[EpochRecord]) -> None:
         """Writes the state after the last epoch of `history`; returns when it is on the disk."""
         records: Any = [dataclasses.asdict(record) for record in history]
-        self._checkpointer.save(len(history), state, custom_metadata={"cell": self._cell, "history": records})
+        run: Any = {"cell": self._cell, "history": records, "digest": _digest(state)}
+        self._checkpointer.save(len(history), state, custom_metadata=run)
+
+
+def _digest(state: TrainState) -> str:
+    """sha256 of all arrays: orbax checks that files are there, not that their bytes are those that were written."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(state):
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        digest.update(np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes())
+    return digest.hexdigest()

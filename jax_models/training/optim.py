@@ -20,7 +20,7 @@ def learning_rate_schedule(recipe: Recipe, total_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(recipe: Recipe, total_steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser on its schedule; weight decay touches kernels (two axes or more) only."""
+    """The recipe's optimiser on its schedule; biases and scales never decay, nor with Muon what AdamW updates."""
     schedule = learning_rate_schedule(recipe, total_steps)
     if recipe.optimizer == "sgd":
         return optax.chain(
@@ -43,7 +43,7 @@ def _is_kernel(params: optax.Params) -> optax.Params:
 
 
 def _as_matrices(params: optax.Params) -> optax.Params:
-    """A kernel of any rank is a matrix from all its input axes to its output axis; depthwise kernels are none."""
+    """A kernel of any rank is a matrix, all its input axes by its output axis, unless it has one input channel only."""
 
     def dimension_numbers(param):
         if param.ndim < 2 or (param.ndim == 4 and param.shape[2] == 1):

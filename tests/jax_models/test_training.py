@@ -15,7 +15,7 @@ import toy
 from flax import nnx
 
 from jax_models.classification import FitResult, fit
-from jax_models.errors import UsageError
+from jax_models.errors import RunError, UsageError
 from jax_models.training.checkpoint import Checkpoints
 from jax_models.training.config import Recipe, TrainConfig
 from jax_models.training.loop import EpochRecord
@@ -217,3 +217,25 @@ def test_the_last_two_epochs_are_kept_and_other_files_left_alone(checkpointed, t
     fit(RUN, toy.dataset(), checkpoint_dir=folder)
     assert {path.name for path in folder.iterdir()} == {"2", "3", "notes"}
     assert (folder / "notes" / "why.txt").read_text() == "mine"
+
+
+def test_a_damaged_checkpoint_is_named_in_one_line_and_the_one_before_it_still_serves(checkpointed, tmp_path):
+    folder = copy(checkpointed, tmp_path)
+    (folder / "2" / "state" / "_METADATA").unlink()
+    with pytest.raises(RunError, match=r"2 is damaged; move it away") as error:
+        fit(RUN, toy.dataset(), checkpoint_dir=folder)
+    assert "\n" not in str(error.value)
+    (folder / "2").rename(tmp_path / "damaged")
+    epochs = []
+    fit(RUN, toy.dataset(), on_epoch=lambda record: epochs.append(record.epoch), checkpoint_dir=folder)
+    assert epochs == [2, 3]
+
+
+def test_a_checkpoint_with_one_flipped_bit_is_refused(checkpointed, tmp_path):
+    folder = copy(checkpointed, tmp_path)
+    largest = max((folder / "2").rglob("d/*"), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    with pytest.raises(RunError, match=r"2 is damaged"):
+        fit(RUN, toy.dataset(), checkpoint_dir=folder)
