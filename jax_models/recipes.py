@@ -32,7 +32,10 @@ SHIFT_DIVISOR = {"quick": 2, "full": 1}
 
 # preset -> family -> what it needs otherwise
 EXCEPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "quick": {},
+    "quick": {
+        # No batch normalisation: MNIST validation was 98.8 % with the shared rate, 99.2 % with this one (one seed each).
+        "alexnet": {"peak_learning_rate": 0.004},
+    },
     "full": {
         # Without batch normalisation, SGD at 0.4 is a step too long.
         "lenet5": {"peak_learning_rate": 0.05},
