@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
@@ -71,6 +72,6 @@ def _digest(state: TrainState) -> str:
     """sha256 of all arrays: orbax checks that files are there, not that their bytes are those that were written."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(state):
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         digest.update(np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes())
     return digest.hexdigest()
