@@ -43,6 +43,7 @@ def main() -> None:
 
 def train_cell(request: Row, send: Callable[[Event], None]) -> Row:
     """Trains on the train split, then opens the test split once; returns the measured fields of the row."""
+    commit = provenance.commit()  # before training, during which the checkout may change
     lengths = {name: request[name] for name in ("preset", "seed", "epochs", "batch_size")}
     config = resolve_config(request["model"], request["dataset"], **lengths)
     if config.cell != request["cell"]:
@@ -71,7 +72,7 @@ def train_cell(request: Row, send: Callable[[Event], None]) -> Row:
         "history": [dataclasses.asdict(record) for record in fitted.history],
         "versions": provenance.versions(),
         "device": provenance.device(),
-        "commit": provenance.commit(),
+        "commit": commit,
         "data_hashes": dataset.hashes,
     }
 

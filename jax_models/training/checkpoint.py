@@ -47,7 +47,7 @@ class Checkpoints:
             )
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
         loaded = self._read(self._checkpointer.load, step, abstract)
-        if _digest(loaded) != run["digest"]:
+        if _digest(loaded) != run.get("digest"):
             raise self._damaged(step)
         return loaded, [EpochRecord(**record) for record in run["history"]]
 
