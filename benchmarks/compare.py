@@ -13,6 +13,7 @@ from benchmarks import cells, provenance, results
 from benchmarks.progress import SweepProgress, title
 from jax_models.command_line import Parser, positive
 from jax_models.data import DATASETS, list_datasets, load_dataset
+from jax_models.data.dataset import VALIDATION_FRACTION
 from jax_models.errors import RunError, UsageError, run_cli
 from jax_models.recipes import resolve_config
 from jax_models.registry import list_models
@@ -98,9 +99,11 @@ def plan(
         for model in models
     ]
     for config in wanted:
-        images = DATASETS[config.dataset].sizes["train"]
+        images = round(DATASETS[config.dataset].sizes["train"] * (1 - VALIDATION_FRACTION))
         if config.batch_size > images:
-            raise UsageError(f"--batch-size {config.batch_size} is more than the {images:,} images of {config.dataset}")
+            raise UsageError(
+                f"--batch-size {config.batch_size} is more than the {images:,} training images of {config.dataset}"
+            )
     return wanted
 
 

@@ -43,6 +43,8 @@ EXCEPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+LARGEST_SEED = 2**32  # the keys of jax.random hold no more
+
 
 def resolve_config(
     model: str,
@@ -56,7 +58,7 @@ def resolve_config(
     """The configuration of one run, with the recipe's epochs and batch size unless others are given.
 
     Raises:
-        UsageError: an unknown name, or a number that is not positive (a seed may be zero).
+        UsageError: an unknown name, a number that is not positive (a seed may be zero), a seed of over 32 bits.
     """
     _choose("model", model, MODELS)
     _choose("data set", dataset, DATASETS)
@@ -76,6 +78,8 @@ def resolve_config(
     for name, smallest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
         if (value := getattr(config, name)) < smallest:
             raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be at least {smallest}")
+    if seed >= LARGEST_SEED:
+        raise UsageError(f"seed is {seed}; it must be less than {LARGEST_SEED}")
     return config
 
 

@@ -62,10 +62,18 @@ class Checkpoints:
         return RunError(f"{folder} is damaged; move it away, and the run goes on from the checkpoint before it")
 
     def save(self, state: TrainState, history: list[EpochRecord]) -> None:
-        """Writes the state after the last epoch of `history`; returns when it is on the disk."""
+        """Writes the state after the last epoch of `history`; returns when it is on the disk.
+
+        Raises:
+            RunError: it could not be written; the checkpoint before it is whole.
+        """
         records: Any = [dataclasses.asdict(record) for record in history]
         run: Any = {"cell": self._cell, "history": records, "digest": _digest(state)}
-        self._checkpointer.save(len(history), state, custom_metadata=run)
+        try:
+            self._checkpointer.save(len(history), state, custom_metadata=run)
+        except Exception as error:  # a full disk is a ValueError of tensorstore's, of several lines
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunError(f"cannot save a checkpoint in {self._directory}: {reason}") from error
 
 
 def _digest(state: TrainState) -> str:

@@ -75,7 +75,7 @@ def is_running(pid: int) -> bool:
         (["--epochs", "-3"], "--epochs: '-3' is not a whole number of at least 1"),
         (["--epochs", "two"], "--epochs: 'two' is not a whole number"),
         (["--seeds", "0"], "--seeds: '0' is not a whole number of at least 1"),
-        (["--batch-size", "70000", "--datasets", "mnist"], "more than the 60,000 images of mnist"),
+        (["--batch-size", "55000", "--datasets", "mnist"], "more than the 54,000 training images of mnist"),
         (["--out", "file/below"], "cannot write results to file/below: Not a directory"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
     ],

@@ -59,6 +59,7 @@ def test_epochs_batch_size_and_seed_of_the_request_go_before_the_recipes():
         ({"preset": "medium"}, "unknown preset 'medium'; choose from: quick full"),
         ({"epochs": 0}, "epochs is 0; it must be at least 1"),
         ({"epochs": -3}, "epochs is -3; it must be at least 1"),
+        ({"seed": 2**32}, "seed is 4294967296; it must be less than 4294967296"),
         ({"batch_size": 0}, "batch size is 0; it must be at least 1"),
         ({"seed": -1}, "seed is -1; it must be at least 0"),
     ],
