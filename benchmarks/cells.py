@@ -35,7 +35,7 @@ Event = dict[str, Any]
 Cores = Sequence[int] | None
 """Processor cores by number; None leaves the choice to the system."""
 
-MEMORY_OF_A_CELL = 3 * 2**29  # the largest quick cell takes 1.2 GB
+MEMORY_OF_A_CELL = 3 * 2**30  # the largest quick cell takes 2.9 GB
 
 COMMAND = (sys.executable, "-m", "benchmarks.cell_process")
 
