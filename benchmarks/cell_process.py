@@ -13,10 +13,11 @@ from collections.abc import Callable
 from benchmarks import cost, provenance
 from benchmarks.cells import Event
 from benchmarks.results import Row
-from jax_models.classification import evaluate, fit
+from jax_models.classification import fit
 from jax_models.data import load_dataset
 from jax_models.data.batches import IMAGE_SIZE
 from jax_models.errors import RunError, UsageError
+from jax_models.evaluation import evaluate
 from jax_models.recipes import resolve_config
 from jax_models.training.loop import Diverged
 

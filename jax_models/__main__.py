@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jax_models.classification import Evaluation, FitResult, evaluate, fit
+from jax_models.classification import FitResult, fit
 from jax_models.command_line import Parser, not_negative, positive
 from jax_models.data import Dataset, list_datasets, load_dataset
 from jax_models.errors import UsageError, run_cli
-from jax_models.recipes import resolve_config
+from jax_models.evaluation import Evaluation, evaluate
+from jax_models.recipes import TrainConfig, resolve_config
 from jax_models.registry import MODELS, list_models
-from jax_models.training.config import TrainConfig
 from jax_models.training.loop import EpochRecord
 
 DESCRIPTION = """\

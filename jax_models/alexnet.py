@@ -15,10 +15,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jax_models import lowering
+from jax_models.data.batches import IMAGE_SIZE
 from jax_models.layers import ConvAct, Linear, he_fan_in
 
 STAGES = (1, 1, 3)  # figure 2 of the paper: convolutions before each max-pooling
-IMAGE_SIZE = 32
 
 
 class AlexNet(nnx.Module):

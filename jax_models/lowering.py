@@ -90,22 +90,6 @@ def max_pool(
     return images
 
 
-def avg_pool(
-    images: Images, window: tuple[int, int], *, strides: tuple[int, int] | None = None, padding: str | Pairs = "VALID"
-) -> Float[Array, "b y x c"]:
-    """Mean under each window, padding counted as zeros; `strides` defaults to the window."""
-    strides = strides or window
-    pads = _pads(images.shape[1:3], window, strides, padding)
-    if _for_cpu() and strides == window and not any(map(any, pads)) and _divides(window, images):
-        return _tiles(images, window).mean(axis=(2, 4))
-    sums = lax.reduce_window(images, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0)))
-    return sums / (window[0] * window[1])
-
-
-def _divides(window: tuple[int, int], images: Images) -> bool:
-    return images.shape[1] % window[0] == 0 == images.shape[2] % window[1]
-
-
 def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: str | Pairs) -> Pairs:
     if isinstance(padding, str):
         return tuple(lax.padtype_to_pads(size, window, strides, padding))

@@ -19,13 +19,14 @@ from jax_models.layers import Linear, global_avg_pool, he_fan_in
 from jax_models.resnet import BasicBlock, ResNet
 
 REDUCTION = 16  # section 6.1, table 10
+SMALLEST = 4  # hidden units, where the quick preset has few channels; 64 channels, the fewest at full width, give 4
 
 
 class SqueezeExcitation(nnx.Module):
     """Equations 2 to 4: mean over positions, two linear layers, a factor in (0, 1) for each channel."""
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
-        hidden = channels // REDUCTION
+        hidden = max(SMALLEST, channels // REDUCTION)
         self.reduce = Linear(channels, hidden, kernel_init=he_fan_in, rngs=rngs)
         self.expand = Linear(hidden, channels, rngs=rngs)
 

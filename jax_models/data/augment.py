@@ -2,35 +2,37 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 
 def normalize(
-    images: UInt8[Array, "b h w c"], mean: tuple[float, ...], std: tuple[float, ...]
+    images: UInt8[Array, "b h w c"], mean: Float[Array, " c"], std: Float[Array, " c"]
 ) -> Float[Array, "b h w c"]:
     """Pixels 0..255 to zero mean and unit deviation per channel; `mean` and `std` are on the 0..1 scale."""
-    scale = 1 / (255 * jnp.asarray(std, jnp.float32))
-    offset = jnp.asarray(mean, jnp.float32) / jnp.asarray(std, jnp.float32)
+    scale, offset = 1 / (255 * std), mean / std
     return images.astype(jnp.float32) * scale[None, None, None] - offset[None, None, None]
 
 
 def take_augmented(
-    images: UInt8[Array, "n h w c"], indices: Int[Array, " b"], key: Key[Array, ""], *, crop_padding: int, flip: bool
+    images: UInt8[Array, "n h w c"],
+    indices: Int[Array, " b"],
+    key: Key[Array, ""],
+    *,
+    crop_padding: Int[Array, ""],
+    flip: Bool[Array, ""],
 ) -> UInt8[Array, "b h w c"]:
     """The images at `indices`, each shifted by up to `crop_padding` pixels (edges reflected) and mirrored at random.
 
-    One gather does it all, since shifting and mirroring are arithmetic on the row and column numbers.
+    One gather does it all, since shifting and mirroring are arithmetic on the row and column numbers. How far and
+    whether are arrays, so that one compiled program serves all data sets of a shape.
     """
-    if not crop_padding and not flip:
-        return images[indices]
     batch, (height, width) = indices.shape[0], images.shape[1:3]
     key_shift, key_flip = jax.random.split(key)
     shifts = jax.random.randint(key_shift, (2, batch, 1), -crop_padding, crop_padding + 1)
     rows = _reflect(jnp.arange(height)[None] + shifts[0], height)
-    columns = jnp.broadcast_to(jnp.arange(width)[None], (batch, width))
-    if flip:
-        mirrored = jax.random.bernoulli(key_flip, shape=(batch, 1))
-        columns = jnp.where(mirrored, width - 1 - columns, columns)
+    mirrored = flip & jax.random.bernoulli(key_flip, shape=(batch, 1))
+    columns = jnp.arange(width)[None]
+    columns = jnp.where(mirrored, width - 1 - columns, columns)
     columns = _reflect(columns + shifts[1], width)
     return images[indices[:, None, None], rows[:, :, None], columns[:, None, :]]
 

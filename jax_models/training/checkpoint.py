@@ -12,7 +12,6 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jax_models.errors import RunError, UsageError
-from jax_models.training.config import TrainConfig
 from jax_models.training.loop import EpochRecord
 from jax_models.training.state import TrainState
 
@@ -25,8 +24,9 @@ class Checkpoints:
         RunError: the newest checkpoint is damaged.
     """
 
-    def __init__(self, directory: Path, config: TrainConfig) -> None:
-        self._directory, self._cell = Path(directory).absolute(), config.cell
+    def __init__(self, directory: Path, run: str) -> None:
+        """`run` is the name by which checkpoints know whose they are: equal names, equal weights."""
+        self._directory, self._run = Path(directory).absolute(), run
         keep: Any = ocp.training.preservation_policies.LatestN(2)
         self._checkpointer = ocp.training.Checkpointer(
             str(self._directory),
@@ -40,9 +40,9 @@ class Checkpoints:
             return state, []
         step = self._checkpointer.latest.step
         run = self._read(self._checkpointer.metadata, step).custom_metadata or {}
-        if run.get("cell") != self._cell:
+        if run.get("run") != self._run:
             raise UsageError(
-                f"{self._directory} holds checkpoints of {run.get('cell', 'another program')}, not of {self._cell}; "
+                f"{self._directory} holds checkpoints of {run.get('run', 'another program')}, not of {self._run}; "
                 "choose another folder or move that one away"
             )
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
@@ -68,7 +68,7 @@ class Checkpoints:
             RunError: it could not be written; the checkpoint before it is whole.
         """
         records: Any = [dataclasses.asdict(record) for record in history]
-        run: Any = {"cell": self._cell, "history": records, "digest": _digest(state)}
+        run: Any = {"run": self._run, "history": records, "digest": _digest(state)}
         try:
             self._checkpointer.save(len(history), state, custom_metadata=run)
         except Exception as error:  # a full disk is a ValueError of tensorstore's, of several lines

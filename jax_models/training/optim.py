@@ -1,38 +1,40 @@
-"""Optimiser and schedule from a recipe, all of it optax."""
+"""Optimiser and schedule from a configuration, all of it optax."""
 
 import jax
 import optax
 from optax import contrib
 
-from jax_models.training.config import Recipe
+from jax_models.training.config import OptimizerConfig
 
 
-def learning_rate_schedule(recipe: Recipe, total_steps: int) -> optax.Schedule:
+def learning_rate_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     """Linear warm-up to the peak, then linear decay to zero at `total_steps`: the triangle of arXiv 1708.07120."""
-    warmup_steps = max(1, round(recipe.warmup * total_steps))
+    warmup_steps = max(1, round(config.warmup * total_steps))
     return optax.join_schedules(
         [
-            optax.linear_schedule(0.1 * recipe.peak_learning_rate, recipe.peak_learning_rate, warmup_steps),
-            optax.linear_schedule(recipe.peak_learning_rate, 0.0, max(1, total_steps - warmup_steps)),
+            optax.linear_schedule(0.1 * config.peak_learning_rate, config.peak_learning_rate, warmup_steps),
+            optax.linear_schedule(config.peak_learning_rate, 0.0, max(1, total_steps - warmup_steps)),
         ],
         [warmup_steps],
     )
 
 
-def make_optimizer(recipe: Recipe, total_steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser on its schedule; biases and scales never decay, nor with Muon what AdamW updates."""
-    schedule = learning_rate_schedule(recipe, total_steps)
-    if recipe.optimizer == "sgd":
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """The optimiser at a learning rate of 1: its updates are proportional to the rate, which each step brings along.
+
+    So one compiled step serves every schedule. Biases and scales never decay, nor with Muon what AdamW updates.
+    """
+    if config.optimizer == "sgd":
         return optax.chain(
-            optax.add_decayed_weights(recipe.weight_decay, mask=_is_kernel),
-            optax.sgd(schedule, momentum=recipe.momentum, nesterov=True),
+            optax.add_decayed_weights(config.weight_decay, mask=_is_kernel),
+            optax.sgd(1.0, momentum=config.momentum, nesterov=True),
         )
-    if recipe.optimizer == "adamw":
-        return optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=_is_kernel)
+    if config.optimizer == "adamw":
+        return optax.adamw(1.0, weight_decay=config.weight_decay, mask=_is_kernel)
     return contrib.muon(
-        schedule,
-        beta=recipe.momentum,
-        weight_decay=recipe.weight_decay,
+        1.0,
+        beta=config.momentum,
+        weight_decay=config.weight_decay,
         consistent_rms=0.2,  # updates as large as AdamW's, so one learning rate serves both (arXiv 2502.16982)
         muon_weight_dimension_numbers=_as_matrices,
     )

@@ -50,7 +50,7 @@ class Network:
 
 
 def take_apart(model: nnx.Module) -> tuple[Network, Variables, Variables]:
-    """Splits a module into its structure, parameters and batch statistics."""
+    """Splits a module into its structure, parameters and batch statistics; leaves it in evaluation mode."""
     model.train()
     training = nnx.graphdef(model)
     model.eval()
@@ -72,10 +72,15 @@ def apply_gradients(
     batch_stats: Variables,
     tx: optax.GradientTransformation,
     *,
+    learning_rate: jax.Array | float,
     ema_decay: float,
 ) -> TrainState:
-    """One optimiser step; the average starts as a plain mean, so that early weights do not linger in it."""
+    """One step of `tx`, scaled by the learning rate: `tx` itself is made for a rate of 1 (see `make_optimizer`).
+
+    The average starts as a plain mean, so that early weights do not linger in it.
+    """
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda update: learning_rate * update, updates)
     params = optax.apply_updates(state.params, updates)
     averages: Any = state.averages
     if averages is not None:

@@ -17,7 +17,8 @@ WHICH = 1  # the image that is drawn
 def draw(*, crop_padding: int, flip: bool, seed: int = 0, count: int = DRAWS) -> np.ndarray:
     """The same image many times, each time augmented."""
     indices, key = jnp.full((count,), WHICH), jax.random.key(seed)
-    return np.asarray(take_augmented(jnp.asarray(IMAGES), indices, key, crop_padding=crop_padding, flip=flip))
+    settings = {"crop_padding": jnp.asarray(crop_padding), "flip": jnp.asarray(flip)}
+    return np.asarray(take_augmented(jnp.asarray(IMAGES), indices, key, **settings))
 
 
 def windows(crop_padding: int, *, mirrored: bool) -> set[bytes]:
@@ -33,8 +34,8 @@ def as_set(images: np.ndarray) -> set[bytes]:
 
 
 def test_without_crop_and_flip_the_images_come_back_exactly():
-    indices = jnp.asarray([2, 0, 2])
-    taken = take_augmented(jnp.asarray(IMAGES), indices, jax.random.key(0), crop_padding=0, flip=False)
+    settings = {"crop_padding": jnp.asarray(0), "flip": jnp.asarray(False)}
+    taken = take_augmented(jnp.asarray(IMAGES), jnp.asarray([2, 0, 2]), jax.random.key(0), **settings)
     assert taken.dtype == jnp.uint8
     assert (np.asarray(taken) == IMAGES[[2, 0, 2]]).all()
 
@@ -57,8 +58,8 @@ def test_about_half_of_the_images_are_mirrored_left_to_right():
 
 
 def test_each_example_keeps_its_place_in_the_batch():
-    indices = jnp.asarray([2, 0, 1])
-    taken = take_augmented(jnp.asarray(IMAGES), indices, jax.random.key(0), crop_padding=PADDING, flip=True)
+    settings = {"crop_padding": jnp.asarray(PADDING), "flip": jnp.asarray(True)}
+    taken = take_augmented(jnp.asarray(IMAGES), jnp.asarray([2, 0, 1]), jax.random.key(0), **settings)
     for image, index in zip(np.asarray(taken), [2, 0, 1], strict=True):
         assert set(np.unique(image[..., 0])) <= set(np.unique(IMAGES[index, ..., 0]))
 
@@ -72,7 +73,7 @@ def test_the_same_key_gives_the_same_batch_and_another_key_another():
 def test_normalised_images_have_mean_0_and_deviation_1_in_every_channel():
     images = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 2), dtype=np.uint8)
     images[..., 1] //= 3  # a darker channel of less contrast
-    mean, std = ((statistic / 255).tolist() for statistic in (images.mean((0, 1, 2)), images.std((0, 1, 2))))
-    normalised = np.asarray(normalize(jnp.asarray(images), tuple(mean), tuple(std)), np.float64)
+    mean, std = (jnp.asarray(statistic / 255) for statistic in (images.mean((0, 1, 2)), images.std((0, 1, 2))))
+    normalised = np.asarray(normalize(jnp.asarray(images), mean, std), np.float64)
     assert normalised.mean((0, 1, 2)) == pytest.approx([0, 0], abs=1e-5)
     assert normalised.std((0, 1, 2)) == pytest.approx([1, 1], abs=1e-5)

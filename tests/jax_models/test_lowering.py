@@ -84,20 +84,6 @@ def test_max_pooling_equals_lax_in_value_and_gradient(images, window, strides, p
     assert_close(value_and_pullback(ours, images), value_and_pullback(plain, images))
 
 
-@pytest.mark.parametrize(("images", "window", "strides", "padding"), POOLS)
-def test_average_pooling_is_the_mean_with_padding_as_zeros(images, window, strides, padding):
-    (images,) = random_arrays(images)
-
-    def ours(images):
-        return lowering.avg_pool(images, window, strides=strides, padding=padding)
-
-    def plain(images):
-        with lowering.plain():
-            return lowering.avg_pool(images, window, strides=strides, padding=padding)
-
-    assert_close(value_and_pullback(ours, images), value_and_pullback(plain, images))
-
-
 def test_the_gradient_of_max_pooling_goes_to_one_of_equal_pixels():
     grads = jax.grad(lambda images: lowering.max_pool(images, (3, 3), strides=(3, 3)).sum())(np.zeros((1, 4, 4, 1)))
     assert sorted(np.ravel(grads)) == [0.0] * 15 + [1.0]

@@ -6,9 +6,8 @@ import pytest
 
 from jax_models.data import DATASETS
 from jax_models.errors import UsageError
-from jax_models.recipes import EXCEPTIONS, LENGTHS, resolve_config
+from jax_models.recipes import EXCEPTIONS, LENGTHS, Recipe, resolve_config
 from jax_models.registry import MODELS
-from jax_models.training.config import Recipe
 
 ALL_FIELDS = Recipe(
     optimizer="sgd",
@@ -77,8 +76,16 @@ def test_cell_names_the_run():
 
 def test_recipe_hash_stays_the_same_from_run_to_run():
     """Another value here means that finished cells and checkpoints are no longer found: change it knowingly."""
-    config = dataclasses.replace(resolve_config("lenet5", "mnist"), recipe=ALL_FIELDS)
-    assert config.recipe_hash == "5025e8d4"
+    architecture = {"channels": (4, 8), "hidden": 16}
+    config = dataclasses.replace(resolve_config("lenet5", "mnist"), recipe=ALL_FIELDS, architecture=architecture)
+    assert config.recipe_hash == "30723a20"
+
+
+def test_recipe_hash_changes_with_the_architecture_of_the_preset():
+    config = resolve_config("vgg16", "cifar10")
+    assert config.architecture == MODELS["vgg16"].presets["quick"]
+    wider = dataclasses.replace(config, architecture={**config.architecture, "stem_stride": 1})
+    assert wider.recipe_hash != config.recipe_hash
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Recipe)])

@@ -15,8 +15,7 @@ import numpy as np
 from jax_models.classification import fit
 from jax_models.data import DATASETS, Dataset, DatasetSpec, Split
 from jax_models.errors import UsageError
-from jax_models.registry import MODELS
-from jax_models.training.config import Recipe, TrainConfig
+from jax_models.recipes import Recipe, TrainConfig
 from jax_models.training.loop import EpochRecord
 
 CLASSES = ("north", "east", "south", "west")
@@ -72,8 +71,7 @@ def losses(history: list[EpochRecord]) -> list[list[float]]:
 def train_device_cases() -> dict[str, Any]:
     """Losses by case, and what is said of a batch that does not divide; both cases are random in every way there is."""
     lenet = config(epochs=2, batch_size=16, peak_learning_rate=0.02, crop_padding=2, flip=True, ema_decay=0.9)
-    MODELS["resnet18"].presets["tiny"] = TINY_RESNET  # type: ignore[index]
-    resnet = dataclasses.replace(lenet, model="resnet18", preset="tiny")
+    resnet = dataclasses.replace(lenet, model="resnet18", architecture=TINY_RESNET)
     try:
         fit(dataclasses.replace(lenet, batch_size=12), dataset())
         refusal = None

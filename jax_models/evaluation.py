@@ -1,0 +1,95 @@
+"""Scores of image classifiers: class probabilities of a split, and what scikit-learn says of them."""
+
+import dataclasses
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Float, Int, UInt8
+from sklearn import metrics as sklearn_metrics
+
+from jax_models.data import DatasetSpec, Split
+from jax_models.data.augment import normalize
+from jax_models.data.batches import pad_to_image_size, padded_batches
+from jax_models.training.state import Network, Variables, take_apart
+
+BATCH_SIZE = 500  # divides all test and validation splits; activations of 500 images fit anywhere
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a split, by scikit-learn. Fractions; precision, recall and F1 are macro means."""
+
+    metrics: dict[str, float]
+    per_class: list[dict[str, Any]]
+    confusion_matrix: list[list[int]]  # rows are true classes, columns predicted ones
+    probabilities: Float[np.ndarray, "n k"]
+
+
+@partial(jax.jit, static_argnums=0)
+def _probabilities(
+    network: Network, params: Variables, batch_stats: Variables, images: UInt8[Array, "b h w c"], mean, std
+) -> Float[Array, "b k"]:
+    return jax.nn.softmax(network.predict(params, batch_stats, normalize(images, mean, std)))
+
+
+def predict_probabilities(
+    network: Network,
+    params: Variables,
+    batch_stats: Variables,
+    *,
+    images: UInt8[np.ndarray, "n h w c"],
+    spec: DatasetSpec,
+    batch_size: int = BATCH_SIZE,
+) -> Float[np.ndarray, "n k"]:
+    """Class probabilities of all images, in order; one compiled function serves every split and every run.
+
+    The batches are split over the devices that hold the parameters.
+    """
+    mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
+    placement = jax.tree.leaves(params)[0].sharding
+    if isinstance(placement, NamedSharding):
+        axes = placement.mesh.axis_names
+        placement = placement.update(spec=jax.sharding.PartitionSpec(axes))
+        batch_size += -batch_size % placement.mesh.size
+    batches = [
+        _probabilities(network, params, batch_stats, jax.device_put(batch, placement), mean, std)
+        for batch in padded_batches(images, batch_size)
+    ]
+    return np.concatenate(jax.device_get(batches))[: len(images)]
+
+
+def cross_entropy(probabilities: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float:
+    """Mean negative log-likelihood of the labels, in nats."""
+    return float(sklearn_metrics.log_loss(labels, probabilities, labels=range(probabilities.shape[1])))
+
+
+def evaluate(model: nnx.Module, split: Split, spec: DatasetSpec, *, batch_size: int = BATCH_SIZE) -> Evaluation:
+    """Scores a model on every example of a split; leaves the model in evaluation mode."""
+    network, params, batch_stats = take_apart(model)
+    images = pad_to_image_size(split.images)
+    probabilities = predict_probabilities(network, params, batch_stats, images=images, spec=spec, batch_size=batch_size)
+    predictions, classes = probabilities.argmax(-1), range(len(spec.classes))
+    scores: Any = sklearn_metrics.precision_recall_fscore_support(
+        split.labels, predictions, labels=classes, zero_division=cast(Any, 0)
+    )
+    precision, recall, f1, support = scores
+    return Evaluation(
+        metrics={
+            "accuracy": float(sklearn_metrics.accuracy_score(split.labels, predictions)),
+            "precision": float(np.mean(precision)),
+            "recall": float(np.mean(recall)),
+            "f1": float(np.mean(f1)),
+            "loss": cross_entropy(probabilities, split.labels),
+        },
+        per_class=[
+            {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+            for label, p, r, f, n in zip(spec.classes, precision, recall, f1, support, strict=True)
+        ],
+        confusion_matrix=sklearn_metrics.confusion_matrix(split.labels, predictions, labels=classes).tolist(),
+        probabilities=probabilities,
+    )
