@@ -11,7 +11,7 @@ class OptimizerConfig:
     """Optimiser, schedule and averaging. The learning rate warms up to its peak, then falls linearly to zero.
 
     Attributes:
-        optimizer: "sgd" (Nesterov momentum), "adamw", or "muon" (arXiv 2502.16982; what is no matrix goes to AdamW).
+        optimizer: "sgd" (Nesterov momentum), "adamw", or "muon" (`muon.py`; what is no matrix goes to NAdam).
         peak_learning_rate: for `optimizer`, at the top of the schedule.
         weight_decay: decoupled for adamw and muon, L2 for sgd; on kernels only, never on biases and scales.
         momentum: of sgd and muon.

@@ -2,9 +2,9 @@
 
 import jax
 import optax
-from optax import contrib
 
 from jax_models.training.config import OptimizerConfig
+from jax_models.training.muon import scale_by_muon
 
 
 def learning_rate_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
@@ -22,7 +22,7 @@ def learning_rate_schedule(config: OptimizerConfig, total_steps: int) -> optax.S
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """The optimiser at a learning rate of 1: its updates are proportional to the rate, which each step brings along.
 
-    So one compiled step serves every schedule. Biases and scales never decay, nor with Muon what AdamW updates.
+    So one compiled step serves every schedule. Biases and scales never decay, nor with Muon what NAdam updates.
     """
     if config.optimizer == "sgd":
         return optax.chain(
@@ -31,25 +31,20 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
         )
     if config.optimizer == "adamw":
         return optax.adamw(1.0, weight_decay=config.weight_decay, mask=_is_kernel)
-    return contrib.muon(
-        1.0,
-        beta=config.momentum,
-        weight_decay=config.weight_decay,
-        consistent_rms=0.2,  # updates as large as AdamW's, so one learning rate serves both (arXiv 2502.16982)
-        muon_weight_dimension_numbers=_as_matrices,
+    muon = optax.chain(
+        scale_by_muon(config.momentum),
+        optax.add_decayed_weights(config.weight_decay),
+        optax.scale_by_learning_rate(1.0),
     )
+    return optax.partition({"muon": muon, "adam": optax.nadam(1.0)}, _muon_or_adam)
 
 
 def _is_kernel(params: optax.Params) -> optax.Params:
     return jax.tree.map(lambda param: param.ndim > 1, params)
 
 
-def _as_matrices(params: optax.Params) -> optax.Params:
-    """A kernel of any rank is a matrix, all its input axes by its output axis, unless it has one input channel only."""
-
-    def dimension_numbers(param):
-        if param.ndim < 2 or (param.ndim == 4 and param.shape[2] == 1):
-            return None
-        return contrib.MuonDimensionNumbers(reduction_axis=tuple(range(param.ndim - 1)), output_axis=param.ndim - 1)
-
-    return jax.tree.map(dimension_numbers, params)
+def _muon_or_adam(params: optax.Params) -> optax.Params:
+    """Muon is for matrices: kernels with more than one input channel."""
+    return jax.tree.map(
+        lambda param: "adam" if param.ndim < 2 or (param.ndim == 4 and param.shape[2] == 1) else "muon", params
+    )
