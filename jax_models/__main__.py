@@ -1,9 +1,9 @@
 """`python -m jax_models`: trains one model on one data set, epoch by epoch, and can be stopped at any time."""
 
+import argparse
 import dataclasses
 import json
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from rich.table import Table
 from jax_models.classification import FitResult, fit
 from jax_models.command_line import Parser, not_negative, positive
 from jax_models.data import Dataset, list_datasets, load_dataset
-from jax_models.errors import UsageError, run_cli
+from jax_models.errors import RunError, run_cli
 from jax_models.evaluation import Evaluation, evaluate
+from jax_models.output import locked, prepare_folder, write_text
 from jax_models.recipes import TrainConfig, resolve_config
 from jax_models.registry import MODELS, list_models
 from jax_models.training.loop import EpochRecord
@@ -50,27 +51,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises:
         UsageError: a wrong option, a folder that cannot be written, or checkpoints there of another run.
-        RunError: the data cannot be had, or the training diverged.
+        RunError: the data cannot be had, JAX does not start, or the training diverged.
     """
     options = _parser().parse_args(arguments)
-    preset = options.preset or ("quick" if jax.default_backend() == "cpu" else "full")
-    config = resolve_config(
-        options.model,
-        options.dataset,
-        preset=preset,
-        seed=options.seed,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-    )
+    config = _config(options)
     out = options.out or Path("out") / config.cell.replace("/", "-")
-    _make_folder(out)
+    prepare_folder(out)
+    with locked(out):
+        _train(config, out=out, data_dir=options.data_dir)
+
+
+def _config(options: argparse.Namespace) -> TrainConfig:
+    """The request as a configuration; names and numbers are checked before the device is asked for."""
+
+    def resolve(preset: str) -> TrainConfig:
+        lengths = {name: getattr(options, name) for name in ("seed", "epochs", "batch_size")}
+        return resolve_config(options.model, options.dataset, preset=preset, **lengths)
+
+    config = resolve(options.preset or "quick")
+    return config if options.preset or _on_cpu() else resolve("full")
+
+
+def _on_cpu() -> bool:
+    try:
+        return jax.default_backend() == "cpu"
+    except Exception as error:  # by platform a RuntimeError, an AssertionError without words, or others
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"JAX does not start: {reason} (JAX_PLATFORMS=cpu chooses the CPU)") from error
+
+
+def _train(config: TrainConfig, *, out: Path, data_dir: Path | None) -> None:
     console = Console()
-    dataset = load_dataset(config.dataset, data_dir=options.data_dir)
+    dataset = load_dataset(config.dataset, data_dir=data_dir)
     fitted = _fit_visibly(config, dataset, checkpoint_dir=out / "checkpoints", console=console)
     validation = evaluate(fitted.model, dataset.validation, dataset.spec)
     test = evaluate(fitted.model, dataset.test, dataset.spec)
     result = describe(config, fitted, validation=validation, test=test)
-    (out / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_text(out / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     console.print(_table(config, dataset, {"validation": validation, "test": test}))
     console.print(f"{fitted.num_params:,} parameters, {fitted.train_seconds:.0f} s of training", highlight=False)
     console.print(f"Written: {out / 'result.json'}", highlight=False, soft_wrap=True)
@@ -128,16 +145,6 @@ def _table(config: TrainConfig, dataset: Dataset, evaluations: dict[str, Evaluat
             split, *(f"{s:.4f}" if n == "loss" else f"{100 * s:.2f}" for n, s in zip(names, scores, strict=True))
         )
     return table
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        message = f"cannot write to {out}: {error.strerror or error}"
-        raise UsageError(f"{message}; choose a folder that can be written, for example --out out/mine") from error
 
 
 def _parser() -> Parser:

@@ -27,6 +27,8 @@ class Checkpoints:
     def __init__(self, directory: Path, run: str) -> None:
         """`run` is the name by which checkpoints know whose they are: equal names, equal weights."""
         self._directory, self._run = Path(directory).absolute(), run
+        if self._directory.exists() and not self._directory.is_dir():
+            raise UsageError(f"{self._directory} is a file; checkpoints need a folder of that name: move the file away")
         keep: Any = ocp.training.preservation_policies.LatestN(2)
         self._checkpointer = ocp.training.Checkpointer(
             str(self._directory),

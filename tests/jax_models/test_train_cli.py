@@ -16,7 +16,8 @@ from flax import nnx
 from jax_models import __main__ as command
 from jax_models.classification import fit
 from jax_models.data import DATASETS, Dataset
-from jax_models.errors import UsageError
+from jax_models.errors import RunError, UsageError
+from jax_models.output import locked
 from jax_models.recipes import resolve_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +118,25 @@ def test_a_wrong_request_is_a_usage_error_and_writes_nothing(options, message, t
         command.main(options)
     assert message in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_an_accelerator_that_does_not_start_is_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jax_models", "--model", "lenet5", "--dataset", "mnist", "--out", str(tmp_path)],
+        env={**os.environ, "JAX_PLATFORMS": "cuda", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: JAX does not start: ")
+
+
+def test_a_folder_that_another_run_holds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "load_dataset", tiny_dataset)
+    with locked(tmp_path), pytest.raises(RunError, match="another run is writing to"):
+        command.main(["--model", "lenet5", "--dataset", "mnist", "--out", str(tmp_path)])
 
 
 def test_the_command_trains_writes_its_result_and_refuses_another_runs_checkpoints(tmp_path, monkeypatch, capsys):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +209,40 @@ def test_checkpoints_of_another_run_are_refused_in_one_line_that_names_both(chec
     assert str(checkpointed) in message
     assert "\n" not in message
     assert {path.name for path in checkpointed.iterdir()} == {"1", "2"}, "nothing was touched"
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_left_alone(tmp_path):
+    (tmp_path / "checkpoints").write_text("mine")
+    with pytest.raises(UsageError, match="checkpoints is a file"):
+        fit(RUN, toy.dataset(), checkpoint_dir=tmp_path / "checkpoints")
+    assert (tmp_path / "checkpoints").read_text() == "mine"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_one_before_it_stays(tmp_path):
+    """A limit on file sizes stands in for a full disk; it holds for a child process alone."""
+    folder = tmp_path / "checkpoints"
+    stop_after(1, folder)
+    code = (
+        "import resource, signal, sys; from pathlib import Path; import toy, test_training\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "from jax_models.errors import RunError\n"
+        "try: test_training.fit(test_training.RUN, toy.dataset(), checkpoint_dir=Path(sys.argv[1]))\n"
+        "except RunError as error: print(error)"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "PYTHONPATH": paths, "JAX_ENABLE_COMPILATION_CACHE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"cannot save a checkpoint in {folder}: ")
+    epochs = []
+    fit(RUN, toy.dataset(), on_epoch=lambda record: epochs.append(record.epoch), checkpoint_dir=folder)
+    assert epochs == [2, 3]
 
 
 def test_the_last_two_epochs_are_kept_and_other_files_left_alone(checkpointed, tmp_path):
