@@ -5,8 +5,7 @@ from touching the others. The request is one JSON line on the child's standard i
 its standard output; whatever libraries print goes to `OUT/logs/CELL.log`. The input stays open while the parent lives:
 when it closes, the child ends.
 
-On the CPU, cells run side by side, each on its own share of the cores. One core a cell is the fastest way through a
-sweep: most of XLA's CPU convolutions use one thread, and so does its compiler.
+Cells run side by side, each on its own share of the cores (see `benchmarks.shares`).
 """
 
 import collections
@@ -24,18 +23,12 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
-
 from benchmarks.results import SCHEMA, Row
-from jax_models.training.config import TrainConfig
+from benchmarks.shares import Cores
+from jax_models.recipes import TrainConfig
 
 Event = dict[str, Any]
 """Progress of a cell: {"event": "step", "done", "total"} or {"event": "epoch"} with the fields of an `EpochRecord`."""
-
-Cores = Sequence[int] | None
-"""Processor cores by number; None leaves the choice to the system."""
-
-MEMORY_OF_A_CELL = 3 * 2**30  # the largest quick cell takes 2.9 GB
 
 COMMAND = (sys.executable, "-m", "benchmarks.cell_process")
 
@@ -60,8 +53,8 @@ def identity(config: TrainConfig) -> Row:
     """The fields by which a row is known, the same whether the cell finished or failed."""
     names = ("model", "dataset", "preset", "seed", "epochs", "batch_size")
     fields = {name: getattr(config, name) for name in names}
-    recipe = dataclasses.asdict(config.recipe)
-    return {"cell": config.cell, **fields, "recipe": recipe, "recipe_hash": config.recipe_hash}
+    settings = {"architecture": dict(config.architecture), "recipe": dataclasses.asdict(config.recipe)}
+    return {"cell": config.cell, **fields, **settings, "recipe_hash": config.recipe_hash}
 
 
 def log_path(out: Path, cell: str) -> Path:
@@ -100,8 +93,7 @@ class CellProcess:
         if cores and hasattr(os, "sched_setaffinity"):
             with contextlib.suppress(OSError):  # it died at once; its exit code and its log say why
                 os.sched_setaffinity(self._child.pid, cores)
-        request = {name: value for name, value in identity(config).items() if name != "recipe"}
-        request["data_dir"] = str(data_dir) if data_dir else None
+        request = identity(config) | {"data_dir": str(data_dir) if data_dir else None}
         assert self._child.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.write(json.dumps(request).encode() + b"\n")
@@ -183,23 +175,6 @@ def run_cells(
         finally:
             for key in list(selector.get_map().values()):
                 cast(CellProcess, key.fileobj).end()
-
-
-def share_cores(jobs: int) -> list[Cores]:
-    """The processor cores that this process may use, dealt out to `jobs` cells; None where that cannot be asked."""
-    if jobs == 1 or not hasattr(os, "sched_getaffinity"):
-        return [None] * jobs
-    cores = sorted(os.sched_getaffinity(0))
-    return [cores[share::jobs] or cores for share in range(jobs)]
-
-
-def default_jobs(platform: str, cells: int) -> int:
-    """How many cells to run side by side: one per core on the CPU, as memory allows, and one on an accelerator."""
-    if platform != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = psutil.virtual_memory().available // MEMORY_OF_A_CELL
-    return max(1, min(cores, memory, cells))
 
 
 def _cause_of_death(code: int, log: Path) -> str:

@@ -11,20 +11,22 @@ from rich.console import Console
 
 from benchmarks import cells, provenance, results
 from benchmarks.progress import SweepProgress, title
+from benchmarks.shares import Cores, default_shares, equal_shares
 from jax_models.command_line import Parser, positive
 from jax_models.data import DATASETS, list_datasets, load_dataset
 from jax_models.data.dataset import VALIDATION_FRACTION
 from jax_models.errors import RunError, UsageError, run_cli
-from jax_models.recipes import resolve_config
+from jax_models.output import locked, prepare_folder
+from jax_models.recipes import TrainConfig, resolve_config
 from jax_models.registry import list_models
-from jax_models.training.config import TrainConfig
 
 PRESETS = ("quick", "full")
 
 DESCRIPTION = """\
 Trains seven CNN families on MNIST, FashionMNIST and CIFAR-10 under one recipe and shows which is best, at what cost.
 A cell is one family on one data set with one seed; each trains in a process of its own. The test split is opened once
-per cell, after training.
+per cell, after training. On a CPU, cells run side by side, as many as have room in memory, and on Linux one core each,
+so that their times compare; `--jobs 1` gives one cell all cores.
 """
 EPILOG = f"""\
 models:     {" ".join(list_models())}
@@ -37,7 +39,7 @@ what lands in OUT:
   logs/                 what each cell's process printed
 
 A sweep that was stopped goes on where it was: type the same command again. Finished cells are kept, failed ones are
-tried again. A cell is known by model, data set, preset, seed, epochs, batch size and recipe.
+tried again. A cell is known by model, data set, preset, seed, epochs, batch size, recipe and architecture.
 
 examples:
   python -m benchmarks.compare                                       everything; half an hour on two CPU cores
@@ -64,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     preset = options.preset or ("quick" if provenance.default_platform() == "cpu" else "full")
     wanted = plan(models, datasets, preset=preset, options=options)
     out = options.out or Path("results") / preset
-    results.prepare_folder(out)
+    prepare_folder(out)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to end is like Ctrl-C: end in order
     console = Console()
-    with results.locked(out):
+    with locked(out):
         _tidy(out, console, fresh=options.fresh)
         try:
             failed = sweep(wanted, out=out, data_dir=options.data_dir, jobs=options.jobs, console=console)
@@ -125,15 +127,15 @@ def sweep(
     for dataset in dict.fromkeys(config.dataset for config in todo):
         load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
     platform = provenance.default_platform()
-    jobs = jobs or cells.default_jobs(platform, len(todo))
+    shares = equal_shares(jobs) if jobs else default_shares(platform)
     environment = cells.cell_environment(platform)
 
-    def start(config: TrainConfig, cores: cells.Cores) -> cells.CellProcess:
+    def start(config: TrainConfig, cores: Cores) -> cells.CellProcess:
         return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
 
     errors = {}
-    events = cells.run_cells(todo, start, shares=cells.share_cores(jobs))
-    with SweepProgress(todo, finished=rows, jobs=jobs, console=console) as progress, contextlib.closing(events):
+    events = cells.run_cells(todo, start, shares=shares)
+    with SweepProgress(todo, finished=rows, jobs=len(shares), console=console) as progress, contextlib.closing(events):
         for config, event in events:
             if event["event"] == "row":
                 row = event["row"]

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from benchmarks.cells import Event
 from benchmarks.results import Row
 from jax_models.data import DATASETS
+from jax_models.recipes import TrainConfig
 from jax_models.registry import MODELS
-from jax_models.training.config import TrainConfig
 
 # Time of an epoch as a multiple of LeNet-5's, for the ETA until a family has finished a cell.
 RELATIVE_COST = {
@@ -25,6 +25,7 @@ RELATIVE_COST = {
     "xception": 3.7,
     "se_resnet18": 3.4,
 }
+USUAL_COST = 3.4  # of a family that is not in the table
 
 
 def title(config: TrainConfig) -> str:
@@ -36,11 +37,13 @@ class TimeEstimate:
     """Predicts how long cells take from those that have finished, most of all from those of the same family."""
 
     def __init__(self, finished: Sequence[Row]) -> None:
-        self._finished: list[Row] = [row for row in finished if row["status"] == "ok"]
+        self._finished: list[Row] = []
+        for row in finished:
+            self.add(row)
 
     def add(self, row: Row) -> None:
-        """Learns from a finished cell."""
-        if row["status"] == "ok":
+        """Learns from a finished cell; a row that does not tell its length and time teaches nothing."""
+        if row["status"] == "ok" and row.get("epochs") and row.get("wall_seconds"):
             self._finished.append(row)
 
     def seconds(self, config: TrainConfig, *, running: Sequence[Row] = ()) -> float | None:
@@ -49,8 +52,12 @@ class TimeEstimate:
         known = [row for row in same_preset if row["model"] == config.model] or same_preset
         if not known:
             return None
-        work = sum(RELATIVE_COST[row["model"]] * row["epochs"] for row in known)
-        return sum(row["wall_seconds"] for row in known) / work * RELATIVE_COST[config.model] * config.epochs
+        work = sum(_work(row["model"], epochs=row["epochs"]) for row in known)
+        return sum(row["wall_seconds"] for row in known) / work * _work(config.model, epochs=config.epochs)
+
+
+def _work(model: str, *, epochs: int) -> float:
+    return RELATIVE_COST.get(model, USUAL_COST) * epochs
 
 
 class _Running:
@@ -132,7 +139,7 @@ class SweepProgress:
         bar = self._bars.add_task(title(config), total=1.0, note="")
         self._running[config.cell] = _Running(config, place, bar)
         if not self._console.is_terminal:
-            self._say(f"{place} {title(config)}: started{self._eta(', about {} left')}")
+            self._say(f"{place} {title(config)}: started{self._eta()}")
 
     def _epoch(self, running: _Running, event: Event) -> None:
         epochs = running.config.epochs
@@ -158,10 +165,10 @@ class SweepProgress:
     def _refresh(self) -> None:
         ended = self._total - len(self._waiting) - len(self._running)
         done = ended + sum(running.fraction for running in self._running.values())
-        self._bars.update(self._sweep, completed=done, note=f"{ended}/{self._total} done{self._eta(', about {} left')}")
+        self._bars.update(self._sweep, completed=done, note=f"{ended}/{self._total} done{self._eta()}")
 
-    def _eta(self, template: str) -> str:
-        """`template` filled with the time left, or nothing when that is unknown or no cell is left."""
+    def _eta(self) -> str:
+        """The time left, to stand after other words; nothing when it is unknown or no cell is left."""
         at_work = list(self._running.values())
         rows = [row for running in at_work if (row := running.expected_row())]
         left = [running.seconds_left(self._estimate, rows) for running in at_work]
@@ -169,6 +176,5 @@ class SweepProgress:
         known = [seconds for seconds in left if seconds is not None]
         if not left or len(known) < len(left):
             return ""
-        return template.format(
-            datetime.timedelta(seconds=round(max([sum(known) / self._jobs, *known[: len(at_work)]])))
-        )
+        seconds = max(sum(known) / self._jobs, *known)
+        return f", about {datetime.timedelta(seconds=round(seconds))} left"

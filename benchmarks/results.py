@@ -4,26 +4,23 @@ A row is written whole and reaches the disk before the sweep goes on. A line tha
 because it does not parse; it is never read as a row and never spoils the row after it.
 """
 
-import contextlib
 import datetime
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
-from jax_models.errors import RunError, UsageError
+from jax_models.errors import RunError
 
 SCHEMA = 1
 ROWS = "runs.jsonl"
 TORN = "runs.jsonl.torn"
-LOCK = ".lock"
 
-OWN_ENTRIES = (ROWS, TORN, "table.md", "table.csv", "report.html", "figures", "logs", "predictions", "checkpoints")
+OWN_ENTRIES = (ROWS, TORN, "table.md", "table.csv", "report.html", "figures", "logs")
 """What a sweep writes into its folder. `set_aside` moves these and nothing else: the folder may hold others."""
 
 Row = dict[str, Any]
@@ -108,39 +105,6 @@ def set_aside(out: Path) -> Path | None:
     for entry in entries:
         entry.rename(old / entry.name)
     return old
-
-
-def prepare_folder(out: Path) -> None:
-    """Makes the results folder and checks that files can be written in it.
-
-    Raises:
-        UsageError: it cannot be made or written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        message = f"cannot write results to {out}: {error.strerror or error}"
-        raise UsageError(f"{message}; choose a folder that can be written, for example --out results/mine") from error
-
-
-@contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Holds the results folder for one sweep; the system gives it free when the process ends, however it ends.
-
-    Raises:
-        RunError: another sweep holds it.
-    """
-    lock = filelock.FileLock(out / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise RunError(f"another sweep is writing to {out}: wait until it ends, or choose another --out") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _lines(out: Path) -> list[bytes]:

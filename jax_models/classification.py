@@ -108,7 +108,7 @@ def fit(
 
     started = time.perf_counter()
     step = _compile_step(
-        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(devices[0])),
+        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(devices[0].platform)),
         state,
         data=jax.device_put(_training_data(dataset, config.recipe), everywhere),
         indices=jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=split_over_devices),
@@ -204,19 +204,20 @@ def _new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx
     return constructor(len(spec.classes), in_channels=spec.shape[-1], rngs=rngs, **config.architecture)
 
 
-def _compute_dtype(device: jax.Device) -> Any:
-    return jnp.float32 if device.platform == "cpu" else jnp.bfloat16
+def _compute_dtype(platform: str) -> Any:
+    return jnp.float32 if platform == "cpu" else jnp.bfloat16
 
 
 def _training_data(dataset: Dataset, recipe: Recipe) -> TrainingData:
-    return TrainingData(
-        images=pad_to_image_size(dataset.train.images),
-        labels=np.asarray(dataset.train.labels, np.int32),
-        mean=np.asarray(dataset.spec.mean, np.float32),
-        std=np.asarray(dataset.spec.std, np.float32),
-        crop_padding=np.int32(recipe.crop_padding),
-        flip=np.bool_(recipe.flip),
-    )
+    arrays: Any = {
+        "images": pad_to_image_size(dataset.train.images),
+        "labels": np.asarray(dataset.train.labels, np.int32),
+        "mean": np.asarray(dataset.spec.mean, np.float32),
+        "std": np.asarray(dataset.spec.std, np.float32),
+        "crop_padding": np.int32(recipe.crop_padding),
+        "flip": np.bool_(recipe.flip),
+    }
+    return TrainingData(**arrays)
 
 
 def _compile_step(train_step: Callable, state: TrainState, *, data: TrainingData, indices: Any) -> TrainStep:

@@ -9,9 +9,10 @@ from jax_models.errors import UsageError
 from jax_models.registry import MODELS
 from jax_models.training.config import OptimizerConfig, fingerprint
 
-# preset -> data set -> epochs and batch size. `quick` fits all families on two CPU cores into half an hour.
+# preset -> data set -> epochs and batch size. `quick` fits all families on two CPU cores into half an hour. A third
+# epoch of FashionMNIST brought AlexNet from 89.8 to 90.2 %, Xception from 89.6 to 90.4 (validation, seed 0).
 LENGTHS: dict[str, dict[str, tuple[int, int]]] = {
-    "quick": {"mnist": (2, 128), "fashion_mnist": (2, 128), "cifar10": (6, 128)},
+    "quick": {"mnist": (2, 128), "fashion_mnist": (3, 128), "cifar10": (6, 128)},
     "full": {"mnist": (30, 512), "fashion_mnist": (60, 512), "cifar10": (200, 512)},
 }
 
@@ -37,6 +38,9 @@ EXCEPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "quick": {
         # No batch normalisation: on MNIST 98.8 % with the shared rate, 99.2 % with this one (validation, seed 0).
         "alexnet": {"peak_learning_rate": 0.004},
+        # Its narrow separable stem is far from fitted in a few epochs. In two of FashionMNIST: 89.6 % with the shared
+        # rate, 90.3 with this one; in six of CIFAR-10: 76.1 and 77.8 (validation, seed 0).
+        "xception": {"peak_learning_rate": 0.02},
     },
     "full": {
         # No batch normalisation: a smaller rate, chosen without a measurement, as all of `full` is.

@@ -65,7 +65,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             arxiv="1409.1556",
             presets={
                 "full": {},
-                "quick": {"channels": (32, 64, 128, 192, 192), "repeats": (2, 2, 2, 1, 1), "stem_stride": 2},
+                "quick": {"channels": (36, 68, 132, 192, 192), "repeats": (2, 2, 2, 1, 1), "stem_stride": 2},
             },
         ),
         "resnet18": ModelSpec(

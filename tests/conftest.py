@@ -1,11 +1,24 @@
-"""What holds for every test: the CPU unless told otherwise, strict broadcasting, checked shape annotations."""
+"""What holds for every test: the CPU unless told otherwise, strict broadcasting, checked shape annotations.
+
+Programs that tests compile are kept for the session, never in the user's cache; child processes share them.
+"""
 
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook(["jax_models", "benchmarks"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("xla"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
+        jax.config.update("jax_compilation_cache_dir", folder)
+        yield

@@ -24,7 +24,7 @@ class Panel:
     finish: Callable[[Axes], None] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """One figure with a caption of one sentence.
 
@@ -58,11 +58,11 @@ def _accuracy(sweep: Sweep) -> Plot:
     band = "; the shaded band holds what one cannot tell from the best" if len(sweep.models) > 1 else ""
     panels = (Panel(dataset_title(d), partial(draw_accuracy, sweep=sweep, dataset=d)) for d in sweep.datasets)
     return Plot(
-        "accuracy",
-        "Test accuracy in percent by model and data set",
-        f"Each line is the 95 % interval that the number of test images leaves{ticks}{band}.",
-        (("", tuple(panels)),),
-        (3.9, 2.9),
+        name="accuracy",
+        title="Test accuracy in percent by model and data set",
+        caption=f"Each line is the 95 % interval that the number of test images leaves{ticks}{band}.",
+        rows=(("", tuple(panels)),),
+        size=(3.9, 2.9),
     )
 
 
@@ -76,12 +76,12 @@ def _curves(sweep: Sweep, quantity: Literal["accuracy", "loss"]) -> Plot:
     what = "Accuracy in percent" if quantity == "accuracy" else "Loss in nats on a logarithmic axis"
     others = ", the other families' validation in grey" if len(sweep.models) > 1 else ""
     return Plot(
-        f"curves_{quantity}",
-        f"Learning curves: {quantity}",
-        f"{what} over epochs: validation solid, training (during the epoch, augmented as the recipe says) dashed"
-        f"{others}.",
-        tuple((dataset_title(d), tuple(panel(model, d) for model in sweep.models)) for d in sweep.datasets),
-        (2.5, 1.9),
+        name=f"curves_{quantity}",
+        title=f"Learning curves: {quantity}",
+        caption=f"{what} over epochs: validation solid, training (during the epoch, augmented as the recipe says) "
+        f"dashed{others}.",
+        rows=tuple((dataset_title(d), tuple(panel(model, d) for model in sweep.models)) for d in sweep.datasets),
+        size=(2.5, 1.9),
     )
 
 
@@ -92,12 +92,12 @@ def _confusion(sweep: Sweep) -> Plot:
 
     mean = "" if sweep.seeds == (1,) else ", averaged over seeds"
     return Plot(
-        "confusion",
-        "Confusion matrix of the best model per data set",
-        f"Rows are true classes, columns predictions; numbers are test images{mean}, errors are tinted by their "
-        "share of the row.",
-        (("", tuple(map(panel, sweep.datasets))),),
-        (4.1, 4.1),
+        name="confusion",
+        title="Confusion matrix of the best model per data set",
+        caption=f"Rows are true classes, columns predictions; numbers are test images{mean}, errors are tinted by "
+        "their share of the row.",
+        rows=(("", tuple(map(panel, sweep.datasets))),),
+        size=(4.1, 4.1),
     )
 
 
@@ -109,9 +109,9 @@ def _scatter(sweep: Sweep, cost: Cost) -> Plot:
     by_size = cost == "num_params"
     left = "smaller" if by_size else "faster; time is that of one seed, without compiling"
     return Plot(
-        "accuracy_by_parameters" if by_size else "accuracy_by_train_time",
-        f"Test accuracy in percent against {'number of parameters' if by_size else 'training time'}",
-        f"Up is better, left is {left}; both scales are logarithmic, that of accuracy in the error.",
-        (("", tuple(map(panel, sweep.datasets))),),
-        (4.0, 3.2),
+        name="accuracy_by_parameters" if by_size else "accuracy_by_train_time",
+        title=f"Test accuracy in percent against {'number of parameters' if by_size else 'training time'}",
+        caption=f"Up is better, left is {left}; both scales are logarithmic, that of accuracy in the error.",
+        rows=(("", tuple(map(panel, sweep.datasets))),),
+        size=(4.0, 3.2),
     )

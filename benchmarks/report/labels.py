@@ -1,6 +1,7 @@
 """Names beside points: chooses where each stands, so that none hides another and each clearly belongs to its point."""
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.75, 0.75), (-0.75, 0.75), (0.75, -0.75), (-0.75, -0.75))
 DISTANCES = (8.0, 18.0, 30.0, 44.0)
@@ -16,8 +17,10 @@ CROSSED = 80.0  # a line through a name or a point
 UNCLEAR = 120.0  # a name without a line that is as near to another point as to its own
 
 
-def place_names(centres: np.ndarray, sizes: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Offsets (n, 2), from `OFFSETS`, of n names with `sizes` (n, 2) around points at `centres` (n, 2).
+def place_names(
+    centres: Float[np.ndarray, "n 2"], sizes: Float[np.ndarray, "n 2"], *, frame: Float[np.ndarray, " 4"]
+) -> Float[np.ndarray, "n 2"]:
+    """Offsets, from `OFFSETS`, of n names with `sizes` around points at `centres`.
 
     They minimise the area of names that is hidden by names, by points, or outside the `frame` (left, bottom, right,
     top), and what is weighed above. Found by moving one name at a time from many starts; equal points, equal places.
@@ -26,7 +29,7 @@ def place_names(centres: np.ndarray, sizes: np.ndarray, frame: np.ndarray) -> np
     low = centres[:, None] + OFFSETS + (np.sign(OFFSETS) - 1) / 2 * sizes[:, None]
     boxes = np.concatenate([low, low + sizes[:, None]], axis=-1)  # (name, place, left-bottom-right-top)
     lines = centres[:, None, None] + OFFSETS[:, None] * np.linspace(0.2, 0.95, 8)[:, None]  # (name, place, step, x-y)
-    alone = _alone(centres, boxes, lines, frame)
+    alone = _alone(centres, boxes, lines=lines, frame=frame)
     crossed = _inside(lines[:, :, None, None], boxes[:, :, None]).sum(-1)  # (name, place, other name, its place)
     pairs = _overlap(boxes[:, :, None, None], boxes) + CROSSED * (crossed + crossed.transpose(2, 3, 0, 1))
     pairs[names, :, names] = 0
@@ -41,8 +44,14 @@ def place_names(centres: np.ndarray, sizes: np.ndarray, frame: np.ndarray) -> np
     return OFFSETS[min(found)[1]]
 
 
-def _alone(centres: np.ndarray, boxes: np.ndarray, lines: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """What each name costs at each place, (n, places), wherever the other names are."""
+def _alone(
+    centres: Float[np.ndarray, "n 2"],
+    boxes: Float[np.ndarray, "n places 4"],
+    *,
+    lines: Float[np.ndarray, "n places steps 2"],
+    frame: Float[np.ndarray, " 4"],
+) -> Float[np.ndarray, "n places"]:
+    """What each name costs at each place, wherever the other names are."""
     marks = np.concatenate([centres - MARK, centres + MARK], axis=-1)
     others = ~np.eye(len(centres), dtype=bool)[:, None]  # (name, 1, point)
     places = np.arange(len(OFFSETS))
@@ -57,12 +66,12 @@ def _alone(centres: np.ndarray, boxes: np.ndarray, lines: np.ndarray, frame: np.
     return 3 * hides + 4 * outside + CROSSED * crossed + UNCLEAR * unclear + FARTHER * far + places / len(DIRECTIONS)
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Common area of boxes (..., 4)."""
+def _overlap(one: Float[np.ndarray, "... 4"], other: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "..."]:
+    """Common area of boxes whose leading axes broadcast."""
     sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
     return np.prod(np.maximum(sides, 0), axis=-1)
 
 
-def _inside(places: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Which places (..., 2) lie in which boxes (..., 4)."""
+def _inside(places: Float[np.ndarray, "... 2"], boxes: Float[np.ndarray, "... 4"]) -> Bool[np.ndarray, "..."]:
+    """Which places lie in which boxes; their leading axes broadcast."""
     return np.asarray(((boxes[..., :2] < places) & (places < boxes[..., 2:])).all(-1))

@@ -21,7 +21,7 @@ from jax_models.registry import MODELS
 TEMPLATE = "template.html.j2"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawing:
     """A figure for the page: groups with a heading each, of panels: a title and an SVG element."""
 
@@ -126,7 +126,13 @@ def _drawing(plot: Plot, preset: str) -> Drawing:
                 key = f"{preset}-{plot.name}-{row}-{column}"
                 drawn.append((panel.title, Markup(svg(plot, panel, label=label, key=key))))
         groups.append((heading, drawn))
-    return Drawing(f"{preset}-{plot.name}", plot.title, plot.caption, groups, small=plot.size[0] < 3)
+    return Drawing(
+        name=f"{preset}-{plot.name}",
+        title=plot.title,
+        caption=plot.caption,
+        groups=groups,
+        small=plot.size[0] < 3,
+    )
 
 
 def _origins(rows: list[dict]) -> dict[str, Any]:

@@ -74,15 +74,15 @@ def draw_curves(axes: Axes, *, sweep: Sweep, group: Group, quantity: Literal["ac
     peers = sweep.ranked(group.dataset)
     for peer in peers:
         if peer is not group:
-            axes.plot(*_mean_curve(peer, f"validation_{quantity}", scale), color=GRID, linewidth=1.2, zorder=1)
+            axes.plot(*_mean_curve(peer, f"validation_{quantity}", scale=scale), color=GRID, linewidth=1.2, zorder=1)
     shade = colour(group.model)
     thin = 0.7 if group.n > 1 else 1.0
     for row in group.rows:
-        epochs, training = _curve(row, f"train_{quantity}", scale)
+        epochs, training = _curve(row, f"train_{quantity}", scale=scale)
         axes.plot(epochs, training, color=shade, linewidth=1.2 * thin, alpha=0.75, zorder=2, dashes=(3, 1.6))
         if len(epochs) == 1:
             axes.plot(epochs, training, "o", color=shade, markersize=4.5 * thin, fillstyle="none", zorder=4)
-        epochs, validation = _curve(row, f"validation_{quantity}", scale)
+        epochs, validation = _curve(row, f"validation_{quantity}", scale=scale)
         axes.plot(epochs, validation, color=shade, linewidth=2 * thin, zorder=3)
         axes.plot(epochs[-1:], validation[-1:], "o", color=shade, markersize=4.5 * thin, zorder=4)
     longest = max(peer.epochs for peer in peers)
@@ -97,13 +97,13 @@ def draw_curves(axes: Axes, *, sweep: Sweep, group: Group, quantity: Literal["ac
     axes.grid(axis="y", color=GRID, linewidth=0.8)
 
 
-def _curve(row: dict, name: str, scale: int) -> tuple[list[int], list[float]]:
+def _curve(row: dict, name: str, *, scale: int) -> tuple[list[int], list[float]]:
     return [entry["epoch"] for entry in row["history"]], [scale * entry[name] for entry in row["history"]]
 
 
-def _mean_curve(group: Group, name: str, scale: int) -> tuple[list[int], list[float]]:
+def _mean_curve(group: Group, name: str, *, scale: int) -> tuple[list[int], list[float]]:
     epochs = min(len(row["history"]) for row in group.rows)
-    curves = [_curve(row, name, scale) for row in group.rows]
+    curves = [_curve(row, name, scale=scale) for row in group.rows]
     return curves[0][0][:epochs], [float(np.mean([values[i] for _, values in curves])) for i in range(epochs)]
 
 

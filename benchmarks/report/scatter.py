@@ -80,7 +80,7 @@ def label_points(axes: Axes, *, sweep: Sweep, dataset: str, cost: Cost) -> None:
     places = [(group.cost(cost), 100 * group.accuracy) for group in groups]
     centres = axes.transData.transform(places) * points
     sizes = np.array([_text_size(axes, group.title) for group in groups]) * points + 3
-    offsets = place_names(centres, sizes, np.asarray(axes.get_window_extent().extents) * points)
+    offsets = place_names(centres, sizes, frame=np.asarray(axes.get_window_extent().extents) * points)
     for group, place, (dx, dy) in zip(groups, places, offsets, strict=True):
         line = {"arrowstyle": "-", "color": colour(group.model), "linewidth": 0.9, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(

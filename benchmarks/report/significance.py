@@ -12,7 +12,7 @@ def interval(accuracy: float, images: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def margin(best: float, images: int, spreads: Sequence[tuple[int, float | None]]) -> float:
+def margin(best: float, images: int, *, spreads: Sequence[tuple[int, float | None]]) -> float:
     """The smallest difference to the accuracy `best` that runs on one data set can establish, as a fraction.
 
     `spreads` holds, per family, the number of seeds and the standard deviation of their accuracies (None for one seed).

@@ -14,7 +14,7 @@ from jax_models.errors import UsageError
 from jax_models.registry import MODELS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The best of one data set's groups and the others, best first, that the data cannot tell from it.
 
@@ -31,7 +31,7 @@ class Verdict:
     margin: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """All finished cells of one preset: `groups` has one per model and data set, `superseded` the other settings."""
 
@@ -75,10 +75,10 @@ class Sweep:
         """Who is best on a data set, and who cannot be told from it."""
         best, *others = self.ranked(dataset)
         spreads = [(group.n, group.estimate("accuracy").std) for group in (best, *others)]
-        limit = margin(best.accuracy, best.test_images, spreads)
+        limit = margin(best.accuracy, best.test_images, spreads=spreads)
         close = tuple(group for group in others if best.accuracy - group.accuracy < limit)
         rest = others[len(close) :]
-        return Verdict(best, close, rest[0] if rest else None, limit)
+        return Verdict(best=best, close=close, runner_up=rest[0] if rest else None, margin=limit)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ def _sweep(preset: str, groups: list[Group]) -> Sweep:
                 superseded.append(older)
             newest[group.dataset, group.model] = group
     datasets, models = _in_order({d for d, _ in newest}, DATASETS), _in_order({m for _, m in newest}, MODELS)
-    return Sweep(preset, tuple(newest[d, m] for d in datasets for m in models if (d, m) in newest), tuple(superseded))
+    shown = tuple(newest[d, m] for d in datasets for m in models if (d, m) in newest)
+    return Sweep(preset=preset, groups=shown, superseded=tuple(superseded))
 
 
 def _in_order(names: set[str], catalog: Iterable[str]) -> tuple[str, ...]:

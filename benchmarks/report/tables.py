@@ -111,16 +111,15 @@ def _grid(sweep: Sweep) -> str:
         ]
         lines.append([model_title(model), *cells, *grid_costs(sweep, model)])
     headings = ["model", *map(dataset_title, sweep.datasets), "params", "MFLOPs", "train time"]
-    align = ("left", *["right"] * (len(headings) - 1))
-    return tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+    return _pipe_table(lines, headings)
 
 
 def grid_costs(sweep: Sweep, model: str) -> tuple[str, str, str]:
     """Parameters, MFLOPs and training time of one model over the data sets of a sweep."""
-    params = wording.quantity(wording.largest_cost(sweep, model, "num_params"))
+    params = wording.quantity(wording.largest_cost(sweep, model, cost="num_params"))
     return (
         params,
-        wording.megaflops(wording.largest_cost(sweep, model, "flops")),
+        wording.megaflops(wording.largest_cost(sweep, model, cost="flops")),
         wording.total_train_seconds(sweep, model),
     )
 
@@ -153,6 +152,11 @@ def _details(sweep: Sweep, dataset: str) -> str:
         costs = [cell(group) for _, cell in COLUMNS]
         lines.append([group.title, mean, wording.std(accuracy, scale=100), str(group.n), *costs])
     headings = ["model", "accuracy", "std", "n", *(heading for heading, _ in COLUMNS)]
+    return _pipe_table(lines, headings)
+
+
+def _pipe_table(lines: list[list[str]], headings: list[str]) -> str:
+    """A Markdown table of numbers, with names in its first column."""
     align = ("left", *["right"] * (len(headings) - 1))
     return tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
 

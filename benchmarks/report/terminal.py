@@ -1,7 +1,7 @@
 """The table a sweep ends with, in the terminal."""
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -20,21 +20,20 @@ def print_summary(rows: list[dict], console: Console) -> None:
     for sweep in summary.sweeps:
         console.print()
         title = f"Test accuracy in percent, preset {sweep.preset}, {wording.seeds(sweep.seeds)}"
-        console.print(Padding(Text(title, style="bold"), (0, 0, 0, 2), expand=False))
-        console.print(Padding(_rich_grid(sweep), (0, 0, 0, 1), expand=False))
+        console.print(_indented(Text(title, style="bold")))
+        console.print(_indented(_rich_grid(sweep), columns=1))
         for dataset in sweep.datasets:
-            console.print(Padding(_rich_finding(sweep, dataset), (0, 0, 0, 2), expand=False))
+            console.print(_indented(_rich_finding(sweep, dataset)))
     for note in notes(summary):
-        console.print(Padding(Text(f"! {note}", style="yellow"), (0, 0, 0, 2), expand=False))
+        console.print(_indented(Text(f"! {note}", style="yellow")))
     for row in summary.failed:
         title, dataset, preset, seed, status, error = failed_cell(row)
-        console.print(
-            Padding(
-                f"[red]✗[/] {title} on {dataset}, {preset}, seed {seed}: {status}. {escape(error)}",
-                (0, 0, 0, 2),
-                expand=False,
-            )
-        )
+        cell = f"{title} on {dataset}, {preset}, seed {seed}"
+        console.print(_indented(f"[red]✗[/] {escape(cell)}: {escape(status)}. {escape(error)}"))
+
+
+def _indented(content: RenderableType, *, columns: int = 2) -> Padding:
+    return Padding(content, (0, 0, 0, columns), expand=False)
 
 
 def _rich_grid(sweep: Sweep) -> Table:

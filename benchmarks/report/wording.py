@@ -58,12 +58,12 @@ def duration(seconds: float) -> str:
         return DASH
     if seconds < 10:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def memory(size: float) -> str:
@@ -91,7 +91,7 @@ def seeds(counts: Sequence[int]) -> str:
     return f"{high} seeds" if low == high else f"{low} to {high} seeds"
 
 
-def largest_cost(sweep: Sweep, model: str, cost: str) -> float:
+def largest_cost(sweep: Sweep, model: str, *, cost: str) -> float:
     """A cost of one model on the data set where it is highest: the first layer is wider for colour images."""
     return max(group.cost(cost) for group in sweep.of_model(model))
 

@@ -64,3 +64,16 @@ def test_the_eta_learns_from_finished_and_running_cells():
     estimate.add({**cells.identity(vgg16), "status": "ok", "wall_seconds": 10.0})
     longer = resolve_config("vgg16", "fashion_mnist", preset="quick", epochs=4)
     assert estimate.seconds(longer, running=[running]) == pytest.approx(20.0)
+
+
+def test_rows_of_another_version_do_not_disturb_the_eta():
+    vgg16 = CELLS[1]
+    named = {"cell": "x", "status": "ok", "model": "convnext", "dataset": "svhn", "preset": vgg16.preset}
+    odd = [named, named | {"epochs": None, "wall_seconds": 9.0}, named | {"epochs": 2, "wall_seconds": None}]
+    assert TimeEstimate(odd).seconds(vgg16) is None
+    timed = named | {"epochs": vgg16.epochs, "wall_seconds": 60.0, "planets": 8}
+    guess = TimeEstimate([*odd, timed]).seconds(vgg16)
+    assert guess is not None
+    assert 20 < guess < 180
+    own = finished(vgg16, 30.0)
+    assert TimeEstimate([*odd, timed, own]).seconds(vgg16) == pytest.approx(30.0)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from benchmarks import results
-from jax_models.errors import UsageError
 
 
 def row(
@@ -33,7 +32,7 @@ def row(
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_rows_come_back_in_order_and_equal(tmp_path: Path) -> None:
@@ -174,25 +173,3 @@ def test_set_aside_moves_results_and_leaves_other_files(tmp_path: Path) -> None:
     again = results.set_aside(tmp_path)
     assert again not in (None, old)
     assert results.read_rows(old) == [row()]
-
-
-def test_a_second_sweep_on_the_same_folder_is_told_to_wait(tmp_path: Path) -> None:
-    second = (
-        "import sys; from pathlib import Path; from benchmarks import results; from jax_models.errors import run_cli\n"
-        "def main():\n    with results.locked(Path(sys.argv[1])): print('held')\nrun_cli(main)"
-    )
-    with results.locked(tmp_path):
-        done = run_python(second, tmp_path)
-    assert done.returncode == 1
-    assert "another sweep is writing" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert run_python(second, tmp_path).stdout == "held\n"
-
-
-def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for bad in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UsageError, match="choose a folder that can be written"):
-            results.prepare_folder(bad)
-    results.prepare_folder(tmp_path / "new" / "deep")
-    assert list((tmp_path / "new" / "deep").iterdir()) == []

@@ -1,0 +1,64 @@
+"""Cells side by side share the machine: one core each on a CPU, and no more cells than memory has room for."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import shares
+
+GIB = 2**30
+on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell its cores")
+
+
+def write_cgroup(root: Path, *, version: int, limit: str, used: int, reclaimable: int) -> Path:
+    """A control group's files, as the kernel shows them under /sys/fs/cgroup."""
+    limit_file, used_file, statistics_file, field = shares.CGROUP_FILES[2 - version]
+    (root / limit_file).parent.mkdir(exist_ok=True)
+    (root / limit_file).write_text(f"{limit}\n")
+    (root / used_file).write_text(f"{used}\n")
+    (root / statistics_file).write_text(f"anon 5\n{field} {reclaimable}\nactive_file 7\n")
+    return root
+
+
+@on_linux
+def test_every_core_of_the_cpu_gets_a_cell_and_every_cell_one_core(monkeypatch):
+    monkeypatch.setattr(shares, "MEMORY_OF_A_CELL", 1)
+    assert shares.default_shares("cpu") == [[core] for core in sorted(os.sched_getaffinity(0))]
+
+
+@on_linux
+def test_a_cell_that_has_the_memory_to_itself_still_gets_one_core(monkeypatch):
+    monkeypatch.setattr(shares, "MEMORY_OF_A_CELL", 2**60)
+    assert shares.default_shares("cpu") == [[min(os.sched_getaffinity(0))]]
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_an_accelerator_runs_one_cell_at_a_time_on_all_cores(platform):
+    assert shares.default_shares(platform) == [None]
+
+
+@on_linux
+def test_jobs_share_all_cores_and_one_job_gets_them_all():
+    cores = sorted(os.sched_getaffinity(0))
+    assert shares.equal_shares(1) == [cores]
+    assert sorted(core for share in shares.equal_shares(len(cores)) for core in share or ()) == cores
+    assert shares.equal_shares(len(cores) + 1)[-1] == cores, "a cell more than cores may use all"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_containers_limit_bounds_the_free_memory(version, tmp_path):
+    cgroup = write_cgroup(tmp_path, version=version, limit=str(GIB), used=GIB // 2, reclaimable=GIB // 4)
+    assert shares.free_memory(cgroup) == min(GIB - GIB // 4, psutil.virtual_memory().available)
+
+
+def test_a_container_that_is_full_has_no_free_memory(tmp_path):
+    assert shares.free_memory(write_cgroup(tmp_path, version=2, limit=str(GIB), used=GIB + 1, reclaimable=0)) == 0
+
+
+@pytest.mark.parametrize("limit", ["max", str(2**63 - 4096), None])
+def test_without_a_limit_the_free_memory_is_that_of_the_machine(limit, tmp_path):
+    if limit:
+        write_cgroup(tmp_path, version=2, limit=limit, used=GIB, reclaimable=0)
+    assert shares.free_memory(tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
