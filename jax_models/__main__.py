@@ -33,8 +33,8 @@ models:     {" ".join(list_models())}
 data sets:  {" ".join(list_datasets())}
 
 what lands in OUT:
-  checkpoints/   the last two epochs; a stopped run goes on from there, to the same weights bit for bit: type the same
-                 command again
+  checkpoints/   the last two epochs; a stopped run goes on from there, on a CPU to the same weights bit for bit: type
+                 the same command again
   result.json    configuration, history, and the scores on validation and test, with per-class scores and confusions
 
 examples:
@@ -69,7 +69,7 @@ def _config(options: argparse.Namespace) -> TrainConfig:
         return resolve_config(options.model, options.dataset, preset=preset, **lengths)
 
     config = resolve(options.preset or "quick")
-    return config if options.preset or _on_cpu() else resolve("full")
+    return config if _on_cpu() or options.preset else resolve("full")
 
 
 def _on_cpu() -> bool:

@@ -77,22 +77,24 @@ def fit(
 ) -> FitResult:
     """Trains `config.model` on the data set's train split; looks at its validation split after every epoch.
 
-    Runs on all local devices: the batch is split over them, the state is on each. With `checkpoint_dir`, every epoch is
-    saved there, and a run that finds its own checkpoints goes on from the last one, to the same weights bit for bit.
+    Runs on the local devices, as many as divide the batch: it is split over them, the state is on each. With
+    `checkpoint_dir`, every epoch is saved there, and a run that finds its own checkpoints goes on from the last one; on
+    a CPU to the same weights bit for bit.
 
     Args:
         on_epoch: called with each finished epoch's record.
         on_step: called with (steps done, steps in all) after each step.
 
     Raises:
-        UsageError: the batch does not divide over the devices or is larger than the split, or the checkpoints are of
-            another run.
+        UsageError: the batch is larger than the split, or the checkpoints are of another run.
         RunError: a checkpoint is damaged or cannot be written.
         Diverged: the loss is no longer finite.
     """
     use_compilation_cache()
-    devices, count = jax.local_devices(), len(dataset.train.labels)
-    _check_batch_size(config.batch_size, count, len(devices))
+    count = len(dataset.train.labels)
+    if config.batch_size > count:
+        raise UsageError(f"batch size {config.batch_size} is larger than the {count} training images")
+    devices = _devices(config.batch_size)
     mesh = Mesh(np.array(devices), ("data",))
     everywhere, split_over_devices = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
 
@@ -108,15 +110,16 @@ def fit(
 
     started = time.perf_counter()
     step = _compile_step(
-        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(devices[0].platform)),
+        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(devices[0])),
         state,
         data=jax.device_put(_training_data(dataset, config.recipe), everywhere),
         indices=jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=split_over_devices),
     )
-    judge = _make_judge(network, dataset)
-    judge(state)
+    one_image = pad_to_image_size(dataset.validation.images[:1])
+    predict_probabilities(network, *final_variables(state), images=one_image, spec=dataset.spec)
     compile_seconds = time.perf_counter() - started
 
+    judge = _make_judge(network, dataset)
     steps = count // config.batch_size
     rates = _learning_rates(config.recipe, steps * config.epochs)
     epoch_seconds = []
@@ -145,6 +148,8 @@ def fit(
             checkpoints.save(state, history)
         if on_epoch is not None:
             on_epoch(record)
+    if checkpoints:
+        checkpoints.close()
     step_seconds = float(np.median(epoch_seconds)) / steps if epoch_seconds else float("nan")
     return FitResult(
         model=network.assemble(*final_variables(state)),
@@ -192,11 +197,10 @@ def make_train_step(
     return train_step
 
 
-def _check_batch_size(batch_size: int, examples: int, devices: int) -> None:
-    if batch_size % devices:
-        raise UsageError(f"batch size {batch_size} does not divide over {devices} devices; use a multiple of {devices}")
-    if batch_size > examples:
-        raise UsageError(f"batch size {batch_size} is larger than the {examples} training images")
+def _devices(batch_size: int) -> list[Any]:
+    """The local devices, or as many of them as share the batch out evenly."""
+    devices = jax.local_devices()
+    return devices[: max(count for count in range(1, len(devices) + 1) if batch_size % count == 0)]
 
 
 def _new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx.Module:
@@ -204,8 +208,10 @@ def _new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx
     return constructor(len(spec.classes), in_channels=spec.shape[-1], rngs=rngs, **config.architecture)
 
 
-def _compute_dtype(platform: str) -> Any:
-    return jnp.float32 if platform == "cpu" else jnp.bfloat16
+def _compute_dtype(device: Any) -> Any:
+    """bfloat16 on TPUs and on NVIDIA GPUs that have it (compute capability 8.0, Ampere)."""
+    has_bfloat16 = device.platform == "tpu" or float(getattr(device, "compute_capability", 0)) >= 8
+    return jnp.bfloat16 if has_bfloat16 else jnp.float32
 
 
 def _training_data(dataset: Dataset, recipe: Recipe) -> TrainingData:

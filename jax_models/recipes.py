@@ -69,7 +69,7 @@ class Recipe(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run: which model on which data, for how long, by which recipe. Equal configurations give equal weights.
+    """One run: which model on which data, for how long, by which recipe. On a CPU equal configurations give equal weights.
 
     `architecture` holds the constructor's keyword arguments that the preset stands for.
     """
@@ -81,7 +81,7 @@ class TrainConfig:
     epochs: int
     batch_size: int
     recipe: Recipe
-    architecture: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    architecture: Mapping[str, Any] = dataclasses.field(hash=False)
 
     @property
     def recipe_hash(self) -> str:

@@ -72,10 +72,15 @@ class Checkpoints:
         records: Any = [dataclasses.asdict(record) for record in history]
         run: Any = {"run": self._run, "history": records, "digest": _digest(state)}
         try:
-            self._checkpointer.save(len(history), state, custom_metadata=run)
+            self._checkpointer.save(len(history), state, force=True, custom_metadata=run)
         except Exception as error:  # a full disk is a ValueError of tensorstore's, of several lines
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(f"cannot save a checkpoint in {self._directory}: {reason}") from error
+
+
+    def close(self) -> None:
+        """Ends orbax's threads; what was saved is on the disk already."""
+        self._checkpointer.close()
 
 
 def _digest(state: TrainState) -> str:

@@ -3,9 +3,10 @@
 The orthogonalisation is a Newton-Schulz iteration, X <- a X + b (X Xt) X + c (X Xt)^2 X. `optax.contrib.muon` runs it
 as written; `tests/jax_models/test_muon.py` holds this file to that. Only the arithmetic differs: every iterate is X
 times a polynomial in its Gram matrix, so for a tall X (a 3x3 convolution has nine rows per input channel) the iteration
-runs on the small Gram matrix and meets X twice instead of ten times. 1728 x 192 takes 5.2 ms instead of 17.8 on a core.
+runs on the small Gram matrix and meets X twice instead of ten times.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -50,11 +51,15 @@ def scale_by_muon(momentum: float) -> optax.GradientTransformation:
 
 
 def orthogonalize(matrix: Float[Array, "m n"]) -> Float[Array, "m n"]:
-    """The matrix with its singular values brought close to 1, its singular vectors kept."""
+    """The matrix with its singular values brought close to 1, its singular vectors kept.
+
+    In full float32 also where matrix products default to fewer bits: the Gram matrix squares what rounding costs.
+    """
     matrix = matrix / (jnp.linalg.norm(matrix) + 1e-8)
-    if matrix.shape[0] < matrix.shape[1]:
-        return _orthogonalize_tall(matrix.T).T
-    return _orthogonalize_tall(matrix)
+    with jax.default_matmul_precision("highest"):
+        if matrix.shape[0] < matrix.shape[1]:
+            return _orthogonalize_tall(matrix.T).T
+        return _orthogonalize_tall(matrix)
 
 
 def _orthogonalize_tall(matrix: Float[Array, "m n"]) -> Float[Array, "m n"]:
@@ -65,12 +70,12 @@ def _orthogonalize_tall(matrix: Float[Array, "m n"]) -> Float[Array, "m n"]:
             gram = matrix.T @ matrix
             matrix = a * matrix + matrix @ (b * gram + c * (gram @ gram))
         return matrix
-    gram, product = matrix.T @ matrix, jnp.eye(columns)
+    gram = matrix.T @ matrix
+    polynomials = []
     for _ in range(STEPS):
-        polynomial = a * jnp.eye(columns) + b * gram + c * (gram @ gram)
-        product = product @ polynomial
-        gram = polynomial @ gram @ polynomial  # of the next iterate: all these matrices commute
-    return matrix @ product
+        polynomials.append(a * jnp.eye(columns) + b * gram + c * (gram @ gram))
+        gram = polynomials[-1] @ gram @ polynomials[-1]  # of the next iterate: all these matrices commute
+    return matrix @ functools.reduce(jnp.matmul, polynomials)
 
 
 def _orthogonal_update(moment: Float[Array, "*inputs o"]) -> Float[Array, "*inputs o"]:

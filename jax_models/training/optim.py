@@ -1,4 +1,4 @@
-"""Optimiser and schedule from a configuration, all of it optax."""
+"""Optimiser and schedule from a configuration: optax, with the Muon of `muon.py`."""
 
 import jax
 import optax

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import toy
 from flax import nnx
 
 from jax_models import __main__ as command
@@ -40,6 +41,8 @@ def tiny_dataset(name: str, **options: object) -> Dataset:
 def train_in_child(model: str, folder: str, kill_at: str) -> None:
     """Runs in a process of its own: trains, and kills that process at a step or after an epoch if asked to."""
     config = resolve_config(model, "fashion_mnist", preset="quick", epochs=3, batch_size=60)
+    if model == "resnet18":
+        config = dataclasses.replace(config, architecture=toy.TINY_RESNET)
     config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, ema_decay=0.9))
 
     def die(what: str, count: int) -> None:
@@ -75,7 +78,7 @@ def run_child(model: str, folder: Path, kill_at: str = "never") -> int:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-@pytest.mark.parametrize("model", ["lenet5", pytest.param("alexnet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("model", ["lenet5", pytest.param("resnet18", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(model, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run_child(model, whole) == 0

@@ -176,6 +176,15 @@ def copy(checkpointed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(checkpointed, tmp_path / "copy"))
 
 
+def test_a_stopped_run_with_batch_statistics_and_dropout_goes_on_bit_for_bit(tmp_path):
+    muon = dataclasses.replace(RUN.recipe, optimizer="muon")
+    run = dataclasses.replace(RUN, model="resnet18", architecture=toy.TINY_RESNET, recipe=muon)
+    stop_after(2, tmp_path / "checkpoints", run)
+    whole, resumed = fit(run, toy.dataset()), fit(run, toy.dataset(), checkpoint_dir=tmp_path / "checkpoints")
+    assert all((a == b).all() for a, b in zip(weights(whole), weights(resumed), strict=True))
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+
+
 def test_a_stopped_run_goes_on_to_the_same_weights_and_history_bit_for_bit(checkpointed, tmp_path):
     folder, epochs, steps = copy(checkpointed, tmp_path), [], []
     whole = fit(RUN, toy.dataset())
