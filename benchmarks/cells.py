@@ -43,10 +43,12 @@ FAST_MALLOC = {
 }
 
 
-def cell_environment(platform: str) -> dict[str, str]:
+def cell_environment(platform: str, *, side_by_side: int = 1) -> dict[str, str]:
     """The environment of a cell's process on a platform ("cpu", "gpu", "tpu"); what the user has set wins."""
-    fast = FAST_MALLOC if platform == "cpu" and sys.platform == "linux" else {}
-    return {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", **fast, **os.environ}
+    memory = FAST_MALLOC if platform == "cpu" and sys.platform == "linux" else {}
+    if platform != "cpu" and side_by_side > 1:
+        memory = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # or the first cell would take most of the device's
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", **memory, **os.environ}
 
 
 def identity(config: TrainConfig) -> Row:

@@ -21,6 +21,7 @@ from jax_models.recipes import TrainConfig, resolve_config
 from jax_models.registry import list_models
 
 PRESETS = ("quick", "full")
+LARGEST_SMALL_BATCH = 128  # with the quick preset it fits into `benchmarks.shares.MEMORY_OF_A_CELL`
 
 DESCRIPTION = """\
 Trains seven CNN families on MNIST, FashionMNIST and CIFAR-10 under one recipe and shows which is best, at what cost.
@@ -127,8 +128,9 @@ def sweep(
     for dataset in dict.fromkeys(config.dataset for config in todo):
         load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
     platform = provenance.default_platform()
-    shares = equal_shares(jobs) if jobs else default_shares(platform)
-    environment = cells.cell_environment(platform)
+    small_cells = all(config.preset == "quick" and config.batch_size <= LARGEST_SMALL_BATCH for config in todo)
+    shares = equal_shares(jobs) if jobs else default_shares(platform, small_cells=small_cells)
+    environment = cells.cell_environment(platform, side_by_side=len(shares))
 
     def start(config: TrainConfig, cores: Cores) -> cells.CellProcess:
         return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
@@ -164,7 +166,11 @@ def choose(words: Sequence[str], allowed: Sequence[str], *, kind: str) -> list[s
 
 
 def _tidy(out: Path, console: Console, *, fresh: bool) -> None:
-    """Moves old results aside if asked to, and what a crash has left half written in any case."""
+    """Moves old results aside if asked to, and what a crash has left half written in any case.
+
+    Raises:
+        UsageError: a row is left that `benchmarks.compare` does not write.
+    """
     if fresh and (old := results.set_aside(out)):
         console.print(f"Old results are now in {old}", soft_wrap=True)
     if broken := results.mend_rows(out):
@@ -172,6 +178,10 @@ def _tidy(out: Path, console: Console, *, fresh: bool) -> None:
         console.print(
             f"{lines} of {out / results.ROWS} moved to {results.TORN}; what is missing runs again", soft_wrap=True
         )
+    if rows := results.read_rows(out):
+        from benchmarks.report.summary import summarise  # imports plotting, which takes seconds
+
+        summarise(rows)  # a row that no report can show is refused before hours of training, not after
 
 
 def _report(out: Path, console: Console) -> None:

@@ -5,6 +5,7 @@ does its compiler. Cells are held to their cores where the system can do that (L
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,24 +26,31 @@ CGROUP_FILES = (
         "total_inactive_file",
     ),
 )
+# Processor time and the period in which it may be used, likewise of version 2 and then 1.
+CGROUP_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 
 
-def default_shares(platform: str) -> list[Cores]:
+def default_shares(platform: str, *, small_cells: bool) -> list[Cores]:
     """What each of the cells side by side gets: one core on the CPU, as memory allows; all there is on an accelerator.
 
-    A cell never gets a second core, not even the last one of a sweep: all times in a table are those of one core.
+    A cell never gets a second core, not even the last one of a sweep: all times in a table are those of one core. Only
+    cells that are not small, of more memory than `MEMORY_OF_A_CELL`, run one by one on all cores.
     """
-    if platform != "cpu":
+    if platform != "cpu" or not small_cells:
         return [None]
-    cells = max(1, free_memory() // MEMORY_OF_A_CELL)
+    cells = max(1, min(free_memory() // MEMORY_OF_A_CELL, processor_quota()))
     cores = _cores()
     return [[core] for core in cores[:cells]] if cores else [None] * min(os.cpu_count() or 1, cells)
 
 
 def equal_shares(jobs: int) -> list[Cores]:
-    """The processor cores that this process may use, dealt out to `jobs` cells; a cell that gets none may use all."""
+    """The processor cores that this process may use, dealt out to `jobs` cells, the same number to each.
+
+    With more cells than cores each may use all of them.
+    """
     cores = _cores()
-    return [cores[share::jobs] or cores or None for share in range(jobs)]
+    each = len(cores) // jobs
+    return [cores[share * each : (share + 1) * each] or cores or None for share in range(jobs)]
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -56,6 +64,18 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
         except (OSError, ValueError, KeyError):  # not this version, or "max": no limit
             continue
     return max(free, 0)
+
+
+def processor_quota(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processors a container's limit allows, at least 1; a large number where there is no limit."""
+    for files in CGROUP_QUOTAS:
+        try:
+            quota, period = " ".join((cgroup / file).read_text() for file in files).split()
+            if int(quota) > 0:
+                return max(1, int(quota) // int(period))
+        except (OSError, ValueError):  # not this version, or "max": no limit
+            continue
+    return sys.maxsize
 
 
 def _cores() -> list[int]:

@@ -69,9 +69,10 @@ class Recipe(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run: which model on which data, for how long, by which recipe. On a CPU equal configurations give equal weights.
+    """One run: which model on which data, for how long, by which recipe.
 
-    `architecture` holds the constructor's keyword arguments that the preset stands for.
+    On a CPU equal configurations give equal weights. `architecture` holds the constructor's keyword arguments that the
+    preset stands for.
     """
 
     model: str

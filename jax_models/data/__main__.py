@@ -1,6 +1,5 @@
 """`python -m jax_models.data`: prepares the data sets and shows what is there."""
 
-import argparse
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from jax_models.command_line import Parser
 from jax_models.data.catalog import DatasetSpec, find_spec, list_datasets
 from jax_models.data.dataset import Dataset, check_folder, find_data_dir, find_sources, open_dataset
 from jax_models.data.progress import Reporter
@@ -60,13 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_models.data",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="python -m jax_models.data", description=DESCRIPTION, epilog=EPILOG)
     names = ", ".join(list_datasets())
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"data sets to prepare (default: all): {names}")
     parser.add_argument(

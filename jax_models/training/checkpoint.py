@@ -77,7 +77,6 @@ class Checkpoints:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(f"cannot save a checkpoint in {self._directory}: {reason}") from error
 
-
     def close(self) -> None:
         """Ends orbax's threads; what was saved is on the disk already."""
         self._checkpointer.close()

@@ -14,10 +14,16 @@ from jax_models.registry import MODELS
 def test_the_environment_makes_malloc_keep_memory_only_on_the_cpu_and_the_users_settings_win(monkeypatch):
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "12345")
-    on_cpu, on_gpu = cells.cell_environment("cpu"), cells.cell_environment("gpu")
+    on_cpu, on_gpu = cells.cell_environment("cpu", side_by_side=2), cells.cell_environment("gpu")
     assert on_cpu["MALLOC_MMAP_THRESHOLD_"] == on_gpu["MALLOC_MMAP_THRESHOLD_"] == "12345"
     assert ("MALLOC_TRIM_THRESHOLD_" in on_cpu) == (sys.platform == "linux")
     assert "MALLOC_TRIM_THRESHOLD_" not in on_gpu
+
+
+def test_cells_side_by_side_on_an_accelerator_leave_each_other_memory(monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    assert cells.cell_environment("gpu", side_by_side=2)["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in cells.cell_environment("gpu", side_by_side=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")

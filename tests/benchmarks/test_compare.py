@@ -90,6 +90,17 @@ def test_a_wrong_request_is_a_usage_error_and_writes_nothing(options, message, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+def test_a_row_that_no_report_can_show_is_refused_before_training(tmp_path, monkeypatch):
+    def train(*arguments: object, **options: object) -> None:
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(compare, "sweep", train)
+    row = {"cell": "a/b/c", "status": "ok", "model": "lenet5", "dataset": "mnist", "preset": "quick"}
+    (tmp_path / "runs.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UsageError, match="row a/b/c is not one that"):
+        compare.main(["--preset", "quick", "--out", str(tmp_path)])
+
+
 def test_a_wrong_name_is_one_line_and_exit_code_2(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.compare", "--models", "nosuchnet", "--out", str(tmp_path / "x")],

@@ -1,6 +1,7 @@
 """Cells side by side share the machine: one core each on a CPU, and no more cells than memory has room for."""
 
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -25,18 +26,47 @@ def write_cgroup(root: Path, *, version: int, limit: str, used: int, reclaimable
 @on_linux
 def test_every_core_of_the_cpu_gets_a_cell_and_every_cell_one_core(monkeypatch):
     monkeypatch.setattr(shares, "MEMORY_OF_A_CELL", 1)
-    assert shares.default_shares("cpu") == [[core] for core in sorted(os.sched_getaffinity(0))]
+    monkeypatch.setattr(shares, "CGROUP_QUOTAS", ())
+    assert shares.default_shares("cpu", small_cells=True) == [[core] for core in sorted(os.sched_getaffinity(0))]
 
 
 @on_linux
 def test_a_cell_that_has_the_memory_to_itself_still_gets_one_core(monkeypatch):
     monkeypatch.setattr(shares, "MEMORY_OF_A_CELL", 2**60)
-    assert shares.default_shares("cpu") == [[min(os.sched_getaffinity(0))]]
+    assert shares.default_shares("cpu", small_cells=True) == [[min(os.sched_getaffinity(0))]]
 
 
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
 def test_an_accelerator_runs_one_cell_at_a_time_on_all_cores(platform):
-    assert shares.default_shares(platform) == [None]
+    assert shares.default_shares(platform, small_cells=True) == [None]
+
+
+def test_cells_that_are_not_small_run_one_by_one_on_all_cores():
+    assert shares.default_shares("cpu", small_cells=False) == [None]
+
+
+@pytest.mark.parametrize(
+    ("files", "processors"),
+    [
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu.max": "max 100000\n"}, sys.maxsize),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, sys.maxsize),
+        ({}, sys.maxsize),
+    ],
+)
+def test_a_containers_processor_quota_bounds_the_cells(files, processors, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert shares.processor_quota(tmp_path) == processors
+
+
+def test_jobs_get_the_same_number_of_cores_each(monkeypatch):
+    monkeypatch.setattr(shares, "_cores", lambda: [0, 1, 2, 3])
+    assert shares.equal_shares(3) == [[0], [1], [2]]
+    assert shares.equal_shares(2) == [[0, 1], [2, 3]]
 
 
 @on_linux

@@ -57,6 +57,11 @@ def test_an_unknown_name_is_one_line_and_exit_code_2():
     assert done.stderr == "error: unknown data set 'cifar'; choose from: mnist, fashion_mnist, cifar10\n"
 
 
+def test_a_wrong_option_is_one_line():
+    with pytest.raises(UsageError, match=r"unrecognized arguments: --ofline; see python -m jax_models.data --help"):
+        cli.main(["--ofline"])
+
+
 def test_unknown_names_are_refused_before_any_work(tmp_path):
     with pytest.raises(UsageError):
         cli.main(["mnist", "nosuch", "--data-dir", str(tmp_path)])
