@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-install_import_hook(["jax_models", "benchmarks"], "beartype.beartype")
+install_import_hook(["jax_models", "seq2seq", "benchmarks"], "beartype.beartype")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,8 @@ class OptimizerConfig:
     """Optimiser, schedule and averaging. The learning rate warms up to its peak, then falls linearly to zero.
 
     Attributes:
-        optimizer: "sgd" (Nesterov momentum), "adamw", or "muon" (`muon.py`; what is no matrix goes to NAdam).
+        optimizer: "sgd" (Nesterov momentum), "adam" (without weight decay), "adamw", or "muon" (`muon.py`; what is no
+            matrix goes to NAdam).
         peak_learning_rate: for `optimizer`, at the top of the schedule.
         weight_decay: decoupled for adamw and muon, L2 for sgd; on kernels only, never on biases and scales.
         momentum: of sgd and muon.
@@ -19,7 +20,7 @@ class OptimizerConfig:
         ema_decay: decay per step of the averaged weights that are evaluated; 0 evaluates the last weights.
     """
 
-    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     peak_learning_rate: float = 0.1
     weight_decay: float = 5e-4
     momentum: float = 0.9

@@ -29,6 +29,8 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
             optax.add_decayed_weights(config.weight_decay, mask=_is_kernel),
             optax.sgd(1.0, momentum=config.momentum, nesterov=True),
         )
+    if config.optimizer == "adam":
+        return optax.adam(1.0)
     if config.optimizer == "adamw":
         return optax.adamw(1.0, weight_decay=config.weight_decay, mask=_is_kernel)
     muon = optax.chain(

@@ -1,0 +1,163 @@
+"""From a source to a target: greedy and beam search, each one compiled program for a whole batch."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, no_type_check
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from jax_models.errors import UsageError
+from seq2seq.model import Seq2Seq
+from seq2seq.storage import TrainedModel
+from seq2seq.vocabulary import BOS, EOS, PAD
+
+CHUNK = 256  # sequences decoded at once
+WIDTH = 8  # widths are rounded up to a multiple, so that few programs are compiled
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+@no_type_check  # JAX fills this tree with shapes, too
+class Hypotheses:
+    """One output for each source of a batch.
+
+    Attributes:
+        tokens: the output with its end mark, if it found one in time, and padding after it.
+        scores: log-probability (nats) divided by the number of tokens, the end mark among them.
+    """
+
+    tokens: Int[Array, "b t"]
+    scores: Float[Array, " b"]
+
+
+def decode(
+    trained: TrainedModel, sequences: Sequence[Sequence[Any]], *, beam_size: int = 1, max_length: int | None = None
+) -> list[list[Any]]:
+    """The model's outputs for these sequences of symbols: for a reversing model, [[1, 2, 3]] gives [[3, 2, 1]].
+
+    A beam of 1 is greedy search. Sequences may be as long as those of the training; `max_length` allows longer ones.
+
+    Raises:
+        UsageError: an unknown symbol, an empty sequence, one that is too long, or a beam without a place.
+    """
+    if beam_size < 1:
+        raise UsageError(f"beam size is {beam_size}; it must be at least 1")
+    source = trained.vocabulary.encode(sequences, max_length=max_length or trained.config.max_length)
+    width = -(-source.shape[1] // WIDTH) * WIDTH
+    source = np.pad(source, ((0, 0), (0, width - source.shape[1])))
+    outputs = []
+    for start in range(0, len(source), CHUNK):
+        chunk = source[start : start + CHUNK]
+        rows = min(CHUNK, 1 << (len(chunk) - 1).bit_length())
+        padded = np.pad(chunk, ((0, rows - len(chunk)), (0, 0)), mode="edge")
+        found = search(trained.model, padded, beam_size=beam_size, max_steps=2 * width)
+        outputs += [trained.vocabulary.decode(tokens) for tokens in np.asarray(found.tokens)[: len(chunk)]]
+    return outputs
+
+
+def align(trained: TrainedModel, sequence: Sequence[Any]) -> tuple[list[Any], Float[np.ndarray, "t s"]]:
+    """The greedy output for one sequence, and where the model looked: a row of weights over the source's symbols each.
+
+    The weights of a row sum to less than one by what fell on the source's begin and end marks.
+
+    Raises:
+        UsageError: as `decode`.
+    """
+    (output,) = decode(trained, [sequence])
+    source = trained.vocabulary.encode([sequence], max_length=trained.config.max_length)
+    if not output:
+        return output, np.zeros((0, source.shape[1]), np.float32)
+    target = trained.vocabulary.encode([output], max_length=len(output))
+    weights = np.asarray(trained.model.align(jnp.asarray(source), jnp.asarray(target)))[0]
+    return output, weights[: len(output), 1 : 1 + source.shape[1]]
+
+
+def search(model: Seq2Seq, source: Any, *, beam_size: int, max_steps: int) -> Hypotheses:
+    """Greedy search for a beam of 1, beam search for a wider one; compiled once per shape."""
+    graph, variables = nnx.split(model)
+    return _search(graph, variables, source, beam_size=beam_size, max_steps=max_steps)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "beam_size", "max_steps"))
+def _search(graph: Any, variables: Any, source: Array, *, beam_size: int, max_steps: int) -> Hypotheses:
+    model = nnx.merge(graph, variables)
+    if beam_size == 1:
+        return greedy_search(model, source, max_steps=max_steps)
+    return beam_search(model, source, beam_size=beam_size, max_steps=max_steps)
+
+
+def greedy_search(model: Seq2Seq, source: Int[Array, "b s"], *, max_steps: int) -> Hypotheses:
+    """The most likely token at every step, until every output has ended or has `max_steps` tokens."""
+    memory, state = model.encode(source)
+    batch = len(source)
+
+    def step(carry: Any) -> Any:
+        position, state, last, tokens, score = carry
+        state, logits = model.step(memory, state, last)
+        ended = (last == EOS) | (last == PAD)
+        log_probs = _log_probs(logits)
+        best = jnp.where(ended, PAD, log_probs.argmax(-1).astype(jnp.int32))
+        score = score + jnp.where(ended, 0, log_probs.max(-1))
+        return position + 1, state, best, tokens.at[:, position].set(best), score
+
+    tokens = jnp.full((batch, max_steps), PAD, jnp.int32)
+    carry = (0, state, jnp.full(batch, BOS, jnp.int32), tokens, jnp.zeros(batch))
+    *_, tokens, score = jax.lax.while_loop(_goes_on(max_steps), step, carry)
+    return Hypotheses(tokens, score / (tokens != PAD).sum(1))
+
+
+def beam_search(model: Seq2Seq, source: Int[Array, "b s"], *, beam_size: int, max_steps: int) -> Hypotheses:
+    """Keeps the `beam_size` most likely beginnings; of the ends, and the greedy one, takes that of the best score.
+
+    An end is scored by its log-probability over its number of tokens, without which short outputs would win. The greedy
+    output competes, because it can fall out of a beam: thus a wider search never ends below greedy search.
+    """
+    batch, rows = len(source), len(source) * beam_size
+    memory, state = jax.tree.map(lambda leaf: jnp.repeat(leaf, beam_size, axis=0), model.encode(source))
+
+    def step(carry: Any) -> Any:
+        position, state, last, tokens, scores = carry
+        state, logits = model.step(memory, state, last.reshape(rows))
+        ended = (last == EOS) | (last == PAD)
+        log_probs = _log_probs(logits).reshape(batch, beam_size, -1)
+        only_padding = jnp.where(jnp.arange(log_probs.shape[-1]) == PAD, 0.0, -jnp.inf)[None, None, :]
+        candidates = scores[:, :, None] + jnp.where(ended[:, :, None], only_padding, log_probs)
+        scores, index = jax.lax.top_k(candidates.reshape(batch, -1), beam_size)
+        parent, best = index // log_probs.shape[-1], (index % log_probs.shape[-1]).astype(jnp.int32)
+        parent_row = (parent + beam_size * jnp.arange(batch)[:, None]).reshape(rows)
+        state = jax.tree.map(lambda leaf: leaf[parent_row], state)
+        tokens = tokens.reshape(rows, -1)[parent_row].reshape(tokens.shape).at[:, :, position].set(best)
+        return position + 1, state, best, tokens, scores
+
+    tokens = jnp.full((batch, beam_size, max_steps), PAD, jnp.int32)
+    only_first = jnp.where(jnp.arange(beam_size) == 0, 0.0, -jnp.inf)  # all beams begin alike, so one stands for all
+    scores = jnp.broadcast_to(only_first[None, :], (batch, beam_size))
+    carry = (0, state, jnp.full((batch, beam_size), BOS, jnp.int32), tokens, scores)
+    *_, tokens, scores = jax.lax.while_loop(_goes_on(max_steps), step, carry)
+    scores = scores / (tokens != PAD).sum(2)
+    best = scores.argmax(1)[:, None]
+    tokens, scores = jnp.take_along_axis(tokens, best[:, :, None], 1)[:, 0], jnp.take_along_axis(scores, best, 1)[:, 0]
+    greedy = greedy_search(model, source, max_steps=max_steps)
+    wins = greedy.scores > scores
+    return Hypotheses(jnp.where(wins[:, None], greedy.tokens, tokens), jnp.maximum(scores, greedy.scores))
+
+
+def _goes_on(max_steps: int) -> Callable[[Any], Array]:
+    """Whether a search whose carry begins with position, state and last tokens has work left."""
+
+    def goes_on(carry: Any) -> Array:
+        position, _, last, *_ = carry
+        return (position < max_steps) & ((last != EOS) & (last != PAD)).any()
+
+    return goes_on
+
+
+def _log_probs(logits: Float[Array, "b v"]) -> Float[Array, "b v"]:
+    """Of tokens that may be written: neither padding nor the begin mark."""
+    may = (jnp.arange(logits.shape[1]) >= EOS)[None, :]
+    return jax.nn.log_softmax(jnp.where(may, logits, -jnp.inf))

@@ -1,0 +1,146 @@
+"""Training: a small task is learnt to perfection in seconds, and a stopped run goes on bit for bit."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_models.errors import RunError, UsageError
+from seq2seq import TrainConfig, decode, load_model, save_model, train
+from seq2seq.configuration import Recipe
+from seq2seq.scoring import score
+from seq2seq.tasks import TEST, held_out_sources, with_targets
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = TrainConfig(
+    steps=300,
+    batch_size=64,
+    max_length=4,
+    vocabulary_size=5,
+    hidden_size=32,
+    embedding_size=16,
+    attention_size=16,
+    recipe=Recipe(peak_learning_rate=0.02),
+)
+SHORT = dataclasses.replace(TINY, steps=20, batch_size=8)
+
+
+def weights(fitted) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(fitted.trained.model))]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return train(TINY)
+
+
+def test_reversal_of_a_tiny_vocabulary_is_learnt_without_an_error(fitted):
+    judged = score(fitted.trained.model, with_targets("reverse", held_out_sources(TEST, 200, **TINY.ranges)))
+    assert len(judged.exact) > 30
+    assert (judged.errors, judged.exact_match, judged.token_accuracy) == (0, 1.0, 1.0)
+    assert set(judged.by_length().values()) == {1.0}
+    assert decode(fitted.trained, [[0, 1, 2, 3], [4, 4]]) == [[3, 2, 1, 0], [4, 4]]
+
+
+def test_scores_count_errors_in_the_models_own_output(fitted):
+    examples = with_targets("sort", held_out_sources(TEST, 200, **TINY.ranges))
+    judged = score(fitted.trained.model, examples)
+    palindromes = (np.asarray(examples.target) == judged.output).all(1).sum()
+    assert judged.errors == len(judged.exact) - palindromes > 0
+
+
+def test_a_saved_model_loads_with_its_vocabulary_and_writes_the_same(fitted, tmp_path):
+    save_model(fitted.trained, tmp_path)
+    loaded = load_model(tmp_path)
+    assert loaded.config == TINY
+    assert decode(loaded, [[0, 1, 2, 3]]) == [[3, 2, 1, 0]]
+    with pytest.raises(UsageError, match="learnt to reverse, not to sort"):
+        load_model(tmp_path, task="sort")
+    (tmp_path / "weights.npz").write_bytes(b"torn")
+    with pytest.raises(RunError, match="is damaged"):
+        load_model(tmp_path)
+    with pytest.raises(UsageError, match="holds no finished model"):
+        load_model(tmp_path / "elsewhere")
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    one, same, other = (train(dataclasses.replace(SHORT, seed=seed)) for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(weights(one), weights(same), strict=True))
+    assert not all((a == b).all() for a, b in zip(weights(one), weights(other), strict=True))
+
+
+@pytest.mark.parametrize("attention", ["none", "dot", "location"])
+def test_every_attention_trains_also_with_scheduled_sampling(attention):
+    fitted = train(dataclasses.replace(SHORT, attention=attention, teacher_forcing=(1.0, 0.5)))
+    assert np.isfinite(fitted.history[-1].train_loss)
+
+
+def run_command(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "seq2seq.train", "--max-length", "3", "--vocabulary-size", "4", *options]
+    settings = ["--batch-size", "8", "--hidden-size", "16"]
+    return subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command_writes_metrics_a_model_and_figures_and_goes_on_after_a_kill(tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from seq2seq import TrainConfig\n"
+        "from seq2seq.learning import train\n"
+        "from seq2seq.train import share_the_cores\n"
+        "share_the_cores()\n"
+        "config = TrainConfig(steps=450, batch_size=8, max_length=3, vocabulary_size=4, hidden_size=16)\n"
+        "die = lambda record: os.kill(os.getpid(), signal.SIGKILL) if record.epoch == 2 else None\n"
+        "train(config, on_epoch=die, checkpoint_dir=Path(sys.argv[1]))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(out / "checkpoints")], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    resumed, whole = (run_command("--steps", "450", "--out", str(folder)) for folder in (out, tmp_path / "whole"))
+    assert resumed.returncode == whole.returncode == 0, resumed.stderr + whole.stderr
+    assert "epoch  1" not in resumed.stdout
+    assert "epoch  3" in resumed.stdout
+    with np.load(out / "weights.npz") as ours, np.load(tmp_path / "whole" / "weights.npz") as expected:
+        assert all(ours[name].tobytes() == expected[name].tobytes() for name in expected.files)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test_size"] == len(held_out_sources(TEST, 10_000, num_symbols=4, min_length=1, max_length=3))
+    assert metrics["exact_match"] == 1 - metrics["errors"] / metrics["test_size"]
+    assert {path.name for path in (out / "figures").iterdir()} == {"curves.png", "lengths.png", "attention.png"}
+    assert "unseen sequences" in resumed.stdout
+    other = run_command("--steps", "451", "--out", str(out))
+    assert other.returncode == 2
+    assert other.stderr.count("\n") == 1
+    assert "holds checkpoints of reverse/additive/s0/n450" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--task", "translate"], "unknown task 'translate'; choose from: reverse copy sort"),
+        (["--attention", "self"], "unknown attention 'self'; choose from: none additive dot location"),
+        (["--steps", "-1"], "--steps: '-1' is not a whole number of at least 1"),
+        (["--learning-rate", "0"], "--learning-rate: '0' is not a positive number"),
+        (["--teacher-forcing", "1", "2"], "both numbers must lie between 0 and 1"),
+        (["--hidden-size", "7"], "two directions need an even one"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(options, message, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "seq2seq.train", *options, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
