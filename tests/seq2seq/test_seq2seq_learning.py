@@ -16,6 +16,7 @@ from flax import nnx
 from jax_models.errors import RunError, UsageError
 from seq2seq import TrainConfig, decode, load_model, save_model, train
 from seq2seq.configuration import Recipe
+from seq2seq.learning import STEPS_PER_EPOCH
 from seq2seq.scoring import score
 from seq2seq.tasks import TEST, held_out_sources, with_targets
 
@@ -83,12 +84,29 @@ def test_every_attention_trains_also_with_scheduled_sampling(attention):
     assert np.isfinite(fitted.history[-1].train_loss)
 
 
+def test_a_stopped_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(record):
+        raise Stopped
+
+    config = dataclasses.replace(SHORT, steps=STEPS_PER_EPOCH + 25)
+    with pytest.raises(Stopped):
+        train(config, on_epoch=stop, checkpoint_dir=tmp_path)
+    epochs = []
+    resumed = train(config, on_epoch=lambda record: epochs.append(record.epoch), checkpoint_dir=tmp_path)
+    assert epochs == [2], "the first was not trained again"
+    assert all((a == b).all() for a, b in zip(weights(resumed), weights(train(config)), strict=True))
+
+
 def run_command(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "seq2seq.train", "--max-length", "3", "--vocabulary-size", "4", *options]
     settings = ["--batch-size", "8", "--hidden-size", "16"]
     return subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_writes_metrics_a_model_and_figures_and_goes_on_after_a_kill(tmp_path):
     out = tmp_path / "out"
     code = (
