@@ -25,6 +25,7 @@ from typing import Any, cast
 
 from benchmarks.results import SCHEMA, Row
 from benchmarks.shares import Cores
+from benchmarks.signals import held_signals
 from jax_models.recipes import TrainConfig
 
 Event = dict[str, Any]
@@ -65,7 +66,7 @@ def log_path(out: Path, cell: str) -> Path:
 
 
 class CellProcess:
-    """One cell at work in a child process: `read` its events until it has `ended`, then take its `row`."""
+    """One cell at work in a child process: `read` its events until it has `ended`, take its `row`, then `end` it."""
 
     def __init__(
         self,
@@ -119,15 +120,19 @@ class CellProcess:
                 events.append(event)
         return events
 
+    @property
+    def has_result(self) -> bool:
+        """Whether the child has told how it went."""
+        return self._result is not None
+
     def row(self) -> Row:
         """The cell's row, whose status tells how it went; to be asked for once the child has ended."""
         code = self._child.wait()
-        self.end()
         result = self._result or {"status": "failed", "error": _cause_of_death(code, self._log)}
         return {
             "schema": SCHEMA,
-            "status": result.pop("status"),
-            "error": result.pop("error"),
+            "status": result["status"],
+            "error": result["error"],
             **identity(self.config),
             **result,
             "wall_seconds": time.monotonic() - self._clock,
@@ -136,7 +141,7 @@ class CellProcess:
         }
 
     def end(self) -> None:
-        """Ends the child if it still runs, gently at first, and frees the pipes."""
+        """Ends the child if it still runs, gently at first, takes what it had still written, and frees the pipes."""
         if self._child.poll() is None:
             self._child.terminate()
             try:
@@ -144,6 +149,8 @@ class CellProcess:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+        while not self.ended:
+            self.read()
         for pipe in (self._child.stdin, self._child.stdout):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
@@ -151,12 +158,17 @@ class CellProcess:
 
 
 def run_cells(
-    todo: Iterable[TrainConfig], start: Callable[[TrainConfig, Cores], CellProcess], *, shares: Sequence[Cores]
+    todo: Iterable[TrainConfig],
+    start: Callable[[TrainConfig, Cores], CellProcess],
+    *,
+    shares: Sequence[Cores],
+    keep: Callable[[Row], None],
 ) -> Generator[tuple[TrainConfig, Event]]:
     """Runs cells side by side, one on each share of the cores, and tells what happens as it happens.
 
-    Each cell's first event is {"event": "start"}, its last {"event": "row", "row": ...}. Whatever ends the iteration
-    early (close it, or Ctrl-C) ends the children too.
+    Each cell's first event is {"event": "start"}, its last {"event": "row", "row": ...}; `keep` has the row by then.
+    Whatever ends the iteration early (close it, or Ctrl-C) ends the children too, and `keep` gets the rows of those
+    that had sent a result. Main thread only.
     """
     waiting, free = collections.deque(todo), collections.deque(shares)
     with selectors.DefaultSelector() as selector:
@@ -168,15 +180,26 @@ def run_cells(
                     yield config, {"event": "start"}
                 for key, _ in selector.select():
                     process = cast(CellProcess, key.fileobj)
-                    for event in process.read():
+                    with held_signals():
+                        events = process.read()
+                    for event in events:
                         yield process.config, event
                     if process.ended:
-                        selector.unregister(process)
+                        row = process.row()
+                        with held_signals():
+                            keep(row)
+                            selector.unregister(process)
+                            process.end()
                         free.append(key.data)
-                        yield process.config, {"event": "row", "row": process.row()}
+                        yield process.config, {"event": "row", "row": row}
         finally:
-            for key in list(selector.get_map().values()):
-                cast(CellProcess, key.fileobj).end()
+            with held_signals():
+                left = [cast(CellProcess, key.fileobj) for key in selector.get_map().values()]
+                for process in left:
+                    process.end()
+                for process in left:
+                    if process.has_result:
+                        keep(process.row())
 
 
 def _cause_of_death(code: int, log: Path) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -136,12 +137,11 @@ def sweep(
         return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
 
     errors = {}
-    events = cells.run_cells(todo, start, shares=shares)
+    events = cells.run_cells(todo, start, shares=shares, keep=partial(results.append_row, out))
     with SweepProgress(todo, finished=rows, jobs=len(shares), console=console) as progress, contextlib.closing(events):
         for config, event in events:
             if event["event"] == "row":
                 row = event["row"]
-                results.append_row(out, row)
                 if row["status"] != "ok":
                     errors[config] = row["error"]
             progress.update(config, event)

@@ -52,7 +52,7 @@ def append_row(out: Path, row: Row) -> None:
             try:
                 _write_all(file, line)
                 os.fsync(file.fileno())
-            except OSError:
+            except BaseException:  # Ctrl-C too: a row is there whole or not at all
                 file.truncate(end)
                 raise
         if is_new:

@@ -4,10 +4,11 @@ On the CPU one core a cell is the fastest way through a sweep: most of XLA's CPU
 does its compiler. Cells are held to their cores where the system can do that (Linux).
 """
 
+import itertools
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import psutil
 
@@ -16,18 +17,16 @@ Cores = Sequence[int] | None
 
 MEMORY_OF_A_CELL = 3 * 2**30  # the largest quick cell takes 2.9 GB
 
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
 # Files of a control group, version 2 and then 1: limit, use, and how its statistics call pages that can be given back.
 CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
-        "total_inactive_file",
-    ),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
 )
 # Processor time and the period in which it may be used, likewise of version 2 and then 1.
-CGROUP_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+CGROUP_QUOTAS = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
 
 
 def default_shares(platform: str, *, small_cells: bool) -> list[Cores]:
@@ -53,29 +52,49 @@ def equal_shares(jobs: int) -> list[Cores]:
     return [cores[share * each : (share + 1) * each] or cores or None for share in range(jobs)]
 
 
-def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def free_memory(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
     """Bytes that new processes can have: what the machine has left, or less where a container's limit leaves less."""
     free = psutil.virtual_memory().available
-    for limit, used, statistics, reclaimable in CGROUP_FILES:
+    for group, files in itertools.product(_groups("memory", root, membership), CGROUP_FILES):
+        limit, used, statistics, reclaimable = files
         try:
-            counts = dict(line.split() for line in (cgroup / statistics).read_text().splitlines())
-            taken = int((cgroup / used).read_text()) - int(counts[reclaimable])
-            free = min(free, int((cgroup / limit).read_text()) - taken)
+            counts = dict(line.split() for line in (group / statistics).read_text().splitlines())
+            taken = int((group / used).read_text()) - int(counts[reclaimable])
+            free = min(free, int((group / limit).read_text()) - taken)
         except (OSError, ValueError, KeyError):  # not this version, or "max": no limit
             continue
     return max(free, 0)
 
 
-def processor_quota(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def processor_quota(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
     """How many processors a container's limit allows, at least 1; a large number where there is no limit."""
-    for files in CGROUP_QUOTAS:
+    allowed = sys.maxsize
+    for group, files in itertools.product(_groups("cpu", root, membership), CGROUP_QUOTAS):
         try:
-            quota, period = " ".join((cgroup / file).read_text() for file in files).split()
-            if int(quota) > 0:
-                return max(1, int(quota) // int(period))
+            quota, period = " ".join((group / file).read_text() for file in files).split()
+            if int(quota) > 0:  # version 1 writes -1 for no limit
+                allowed = min(allowed, max(1, int(quota) // int(period)))
         except (OSError, ValueError):  # not this version, or "max": no limit
             continue
-    return sys.maxsize
+    return allowed
+
+
+def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
+    """The folders of this process's control group and of those above it, whose limits hold too, in version 2 and 1.
+
+    In a container the group is mostly mounted as the root while `membership` names its path on the host: folders that
+    are not there set no limit.
+    """
+    paths = {root: "/", root / controller: "/"}
+    for line in membership.read_text().splitlines() if membership.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            paths[root] = path
+        elif controller in controllers.split(","):
+            paths[root / controller] = path
+    for mount, path in paths.items():
+        own = PurePosixPath(path.lstrip("/"))
+        yield from (mount / group for group in (own, *own.parents))
 
 
 def _cores() -> list[int]:

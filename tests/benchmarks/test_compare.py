@@ -194,8 +194,10 @@ def test_a_cell_that_breaks_is_a_failed_row_with_its_reason(fault, error, tmp_pa
         environment = tiny_environment(fault)
         return cells.CellProcess(config, out=tmp_path, data_dir=None, environment=environment, cores=cores)
 
-    *_, (_, last) = cells.run_cells([config], start, shares=[None])
+    kept = []
+    *_, (_, last) = cells.run_cells([config], start, shares=[None], keep=kept.append)
     row = last["row"]
+    assert kept == [row]
     assert (row["status"], row["error"]) == ("failed", error)
     assert {name: row[name] for name in cells.identity(config)} == cells.identity(config)
     assert row["wall_seconds"] > 0

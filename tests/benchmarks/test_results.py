@@ -138,6 +138,17 @@ for n in range(10**9):
 """
 
 
+def test_an_interrupted_append_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    results.append_row(tmp_path, row())
+    monkeypatch.setattr(results.os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        results.append_row(tmp_path, row(seed=1))
+    assert results.read_rows(tmp_path) == [row()]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_writer_leaves_whole_rows_and_at_most_one_torn_line(tmp_path: Path) -> None:
     for delay in (0.0, 0.013, 0.05):

@@ -13,13 +13,14 @@ GIB = 2**30
 on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell its cores")
 
 
-def write_cgroup(root: Path, *, version: int, limit: str, used: int, reclaimable: int) -> Path:
-    """A control group's files, as the kernel shows them under /sys/fs/cgroup."""
+def write_cgroup(root: Path, *, version: int, limit: str, used: int, reclaimable: int, group: str = "") -> Path:
+    """A control group's files, as the kernel shows them under /sys/fs/cgroup, which is returned."""
+    folder = (root if version == 2 else root / "memory") / group
+    folder.mkdir(parents=True, exist_ok=True)
     limit_file, used_file, statistics_file, field = shares.CGROUP_FILES[2 - version]
-    (root / limit_file).parent.mkdir(exist_ok=True)
-    (root / limit_file).write_text(f"{limit}\n")
-    (root / used_file).write_text(f"{used}\n")
-    (root / statistics_file).write_text(f"anon 5\n{field} {reclaimable}\nactive_file 7\n")
+    (folder / limit_file).write_text(f"{limit}\n")
+    (folder / used_file).write_text(f"{used}\n")
+    (folder / statistics_file).write_text(f"anon 5\n{field} {reclaimable}\nactive_file 7\n")
     return root
 
 
@@ -81,6 +82,24 @@ def test_jobs_share_all_cores_and_one_job_gets_them_all():
 def test_a_containers_limit_bounds_the_free_memory(version, tmp_path):
     cgroup = write_cgroup(tmp_path, version=version, limit=str(GIB), used=GIB // 2, reclaimable=GIB // 4)
     assert shares.free_memory(cgroup) == min(GIB - GIB // 4, psutil.virtual_memory().available)
+
+
+@pytest.mark.parametrize(
+    ("version", "membership"), [(2, "0::/slice/job/step\n"), (1, "4:memory:/slice/job/step\n0::/\n")]
+)
+@pytest.mark.parametrize("group", ["slice/job/step", "slice", ""])
+def test_limits_of_the_processs_own_group_and_of_those_above_it_count(group, version, membership, tmp_path):
+    cgroup = write_cgroup(tmp_path, version=version, limit=str(GIB), used=GIB // 2, reclaimable=0, group=group)
+    (tmp_path / "membership").write_text(membership)
+    assert shares.free_memory(cgroup, tmp_path / "membership") == min(GIB // 2, psutil.virtual_memory().available)
+
+
+def test_the_smallest_quota_of_a_group_and_those_above_it_counts(tmp_path):
+    for group, quota in (("slice", 200_000), ("slice/job", 400_000), ("other", 100_000)):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "cpu.max").write_text(f"{quota} 100000\n")
+    (tmp_path / "membership").write_text("0::/slice/job\n")
+    assert shares.processor_quota(tmp_path, tmp_path / "membership") == 2
 
 
 def test_a_container_that_is_full_has_no_free_memory(tmp_path):
