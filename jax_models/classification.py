@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, no_type_check
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jax_models.compilation import use_compilation_cache
@@ -23,9 +23,11 @@ from jax_models.evaluation import cross_entropy, predict_probabilities
 from jax_models.recipes import Recipe, TrainConfig
 from jax_models.registry import MODELS
 from jax_models.training.checkpoint import Checkpoints
-from jax_models.training.loop import Diverged, EpochRecord, TrainStep, train_epoch
+from jax_models.training.devices import data_mesh
+from jax_models.training.loop import Diverged, EpochRecord, TrainStep
 from jax_models.training.metrics import MetricSums, classification_sums
 from jax_models.training.optim import learning_rate_schedule, make_optimizer
+from jax_models.training.run import OnEpoch, OnStep, Work, run_epochs
 from jax_models.training.state import (
     Network,
     TrainState,
@@ -71,8 +73,8 @@ def fit(
     config: TrainConfig,
     dataset: Dataset,
     *,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
     checkpoint_dir: Path | None = None,
 ) -> FitResult:
     """Trains `config.model` on the data set's train split; looks at its validation split after every epoch.
@@ -94,8 +96,7 @@ def fit(
     count = len(dataset.train.labels)
     if config.batch_size > count:
         raise UsageError(f"batch size {config.batch_size} is larger than the {count} training images")
-    devices = _devices(config.batch_size)
-    mesh = Mesh(np.array(devices), ("data",))
+    mesh = data_mesh(config.batch_size)
     everywhere, split_over_devices = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
 
     tx = make_optimizer(config.recipe)
@@ -103,14 +104,10 @@ def fit(
     network, params, batch_stats = take_apart(_new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)))
     state = create_state(params, batch_stats, tx, key=key_steps, average=config.recipe.ema_decay > 0)
     state = jax.device_put(state, everywhere)
-    checkpoints = Checkpoints(checkpoint_dir, config.cell) if checkpoint_dir else None
-    history: list[EpochRecord] = []
-    if checkpoints:
-        state, history = checkpoints.latest(state)
 
     started = time.perf_counter()
     step = _compile_step(
-        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(devices[0])),
+        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(mesh.devices[0])),
         state,
         data=jax.device_put(_training_data(dataset, config.recipe), everywhere),
         indices=jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=split_over_devices),
@@ -119,44 +116,34 @@ def fit(
     predict_probabilities(network, *final_variables(state), images=one_image, spec=dataset.spec)
     compile_seconds = time.perf_counter() - started
 
-    judge = _make_judge(network, dataset)
     steps = count // config.batch_size
     rates = _learning_rates(config.recipe, steps * config.epochs)
-    epoch_seconds = []
-    for epoch in range(len(history), config.epochs):
-        started = time.perf_counter()
-        indices = shuffled_batches(count, config.batch_size, key=jax.random.fold_in(key_order, epoch))
-        batches = (
-            (jax.device_put(batch, split_over_devices), rate)
-            for batch, rate in zip(indices, rates[epoch * steps : (epoch + 1) * steps], strict=True)
-        )
-        state, sums = train_epoch(step, state, batches, on_step=_counter(epoch * steps, len(rates), on_step))
-        epoch_seconds.append(time.perf_counter() - started)
-        train_loss, train_accuracy = sums.means()
-        validation_loss, validation_accuracy = judge(state)
-        record = EpochRecord(
-            epoch=epoch + 1,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
-            learning_rate=float(rates[(epoch + 1) * steps - 1]),
-            seconds=time.perf_counter() - started,
-        )
-        history.append(record)
-        if checkpoints:
-            checkpoints.save(state, history)
-        if on_epoch is not None:
-            on_epoch(record)
-    if checkpoints:
-        checkpoints.close()
-    step_seconds = float(np.median(epoch_seconds)) / steps if epoch_seconds else float("nan")
+
+    def batches(epoch: int) -> Iterator[tuple[Array, np.float32]]:
+        order = shuffled_batches(count, config.batch_size, key=jax.random.fold_in(key_order, epoch))
+        for indices, rate in zip(order, rates[epoch * steps : (epoch + 1) * steps], strict=True):
+            yield jax.device_put(indices, split_over_devices), rate
+
+    outcome = run_epochs(
+        step,
+        state,
+        Work(
+            calls=[steps] * config.epochs,
+            batches=batches,
+            learning_rate=lambda epoch: float(rates[(epoch + 1) * steps - 1]),
+            judge=_make_judge(network, dataset),
+        ),
+        checkpoints=Checkpoints(checkpoint_dir, config.cell) if checkpoint_dir else None,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
+    step_seconds = float(np.median(outcome.seconds)) / steps if outcome.seconds else float("nan")
     return FitResult(
-        model=network.assemble(*final_variables(state)),
-        history=history,
+        model=network.assemble(*final_variables(outcome.state)),
+        history=outcome.history,
         num_params=sum(param.size for param in jax.tree.leaves(params)),
         compile_seconds=compile_seconds,
-        train_seconds=sum(record.seconds for record in history),
+        train_seconds=sum(record.seconds for record in outcome.history),
         step_ms=1e3 * step_seconds,
         images_per_second=config.batch_size / step_seconds,
     )
@@ -195,12 +182,6 @@ def make_train_step(
         return state, sums + classification_sums(logits, labels)
 
     return train_step
-
-
-def _devices(batch_size: int) -> list[Any]:
-    """The local devices, or as many of them as share the batch out evenly."""
-    devices = jax.local_devices()
-    return devices[: max(count for count in range(1, len(devices) + 1) if batch_size % count == 0)]
 
 
 def _new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx.Module:
@@ -249,15 +230,3 @@ def _make_judge(network: Network, dataset: Dataset) -> Callable[[TrainState], tu
 def _learning_rates(recipe: Recipe, total_steps: int) -> Float[np.ndarray, " steps"]:
     schedule = learning_rate_schedule(recipe, total_steps)
     return np.asarray(jax.vmap(schedule)(jnp.arange(total_steps)), np.float32)
-
-
-def _counter(done: int, total: int, on_step: Callable[[int, int], None] | None) -> Callable[[], None] | None:
-    if on_step is None:
-        return None
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        on_step(done, total)
-
-    return count

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from jax_models.checks import check_at_least, check_choice, check_seed
 from jax_models.data import DATASETS
-from jax_models.errors import UsageError
 from jax_models.registry import MODELS
 from jax_models.training.config import OptimizerConfig, fingerprint
 
@@ -48,8 +48,6 @@ EXCEPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "alexnet": {"peak_learning_rate": 0.05},
     },
 }
-
-LARGEST_SEED = 2**32  # the keys of jax.random hold no more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,9 +108,9 @@ def resolve_config(
     Raises:
         UsageError: an unknown name, a number that is not positive (a seed may be zero), a seed of over 32 bits.
     """
-    _choose("model", model, MODELS)
-    _choose("data set", dataset, DATASETS)
-    _choose("preset", preset, LENGTHS)
+    check_choice("model", model, MODELS)
+    check_choice("data set", dataset, DATASETS)
+    check_choice("preset", preset, LENGTHS)
     usual_epochs, usual_batch_size = LENGTHS[preset][dataset]
     spec = DATASETS[dataset]
     settings = SHARED[preset] | EXCEPTIONS[preset].get(model, {})
@@ -126,14 +124,7 @@ def resolve_config(
         recipe=Recipe(**settings, crop_padding=spec.crop_padding // SHIFT_DIVISOR[preset], flip=spec.flip),
         architecture=MODELS[model].presets[preset],
     )
-    for name, smallest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
-        if (value := getattr(config, name)) < smallest:
-            raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be at least {smallest}")
-    if seed >= LARGEST_SEED:
-        raise UsageError(f"seed is {seed}; it must be less than {LARGEST_SEED}")
+    check_at_least(1, "epochs", config.epochs)
+    check_at_least(1, "batch_size", config.batch_size)
+    check_seed(seed)
     return config
-
-
-def _choose(kind: str, name: str, allowed: Any) -> None:
-    if name not in allowed:
-        raise UsageError(f"unknown {kind} {name!r}; choose from: {' '.join(allowed)}")

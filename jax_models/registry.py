@@ -13,7 +13,7 @@ from typing import Any
 from flax import nnx
 
 from jax_models.alexnet import AlexNet
-from jax_models.errors import UsageError
+from jax_models.checks import check_at_least, check_choice
 from jax_models.googlenet import GoogLeNet
 from jax_models.lenet import LeNet5
 from jax_models.resnet import ResNet
@@ -131,12 +131,10 @@ def create_model(
     Raises:
         UsageError: the name, the preset or a number is not one that exists; the message lists what does.
     """
-    if name not in MODELS:
-        raise UsageError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
+    check_choice("model", name, MODELS)
     spec = MODELS[name]
-    if preset not in spec.presets:
-        raise UsageError(f"unknown preset {preset!r}; choose one of: {', '.join(spec.presets)}")
-    if num_classes < 1 or in_channels < 1:
-        raise UsageError(f"num_classes and in_channels must be at least 1, not {num_classes} and {in_channels}")
+    check_choice("preset", preset, spec.presets)
+    check_at_least(1, "num_classes", num_classes)
+    check_at_least(1, "in_channels", in_channels)
     rngs = nnx.Rngs(0) if rngs is None else rngs
     return spec.constructor(num_classes, in_channels=in_channels, rngs=rngs, **spec.presets[preset])

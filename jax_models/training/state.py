@@ -44,9 +44,9 @@ class Network:
         """Evaluation mode: outputs only. Pure."""
         return nnx.merge(self.evaluation, params, batch_stats, copy=True)(inputs)
 
-    def assemble(self, params: Variables, batch_stats: Variables) -> nnx.Module:
-        """A module in evaluation mode that owns these arrays."""
-        return nnx.merge(self.evaluation, params, batch_stats, copy=True)
+    def assemble(self, params: Variables, batch_stats: Variables, *, training: bool = False) -> nnx.Module:
+        """A module that owns these arrays, in evaluation mode unless it is for training."""
+        return nnx.merge(self.training if training else self.evaluation, params, batch_stats, copy=True)
 
 
 def take_apart(model: nnx.Module) -> tuple[Network, Variables, Variables]:
