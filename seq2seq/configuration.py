@@ -1,18 +1,49 @@
 """One run, described: which task, which model, for how long, by which recipe."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from flax import nnx
 
+from jax_models.checks import check_at_least, check_choice, check_seed
 from jax_models.errors import UsageError
 from jax_models.training.config import OptimizerConfig, fingerprint
 from seq2seq.attention import ATTENTIONS
 from seq2seq.model import Seq2Seq
-from seq2seq.tasks import TASKS
-from seq2seq.vocabulary import Vocabulary
+from seq2seq.tasks import INTEGER_TASKS
 
-LARGEST_SEED = 2**32  # the keys of jax.random hold no more
+TASKS = (*INTEGER_TASKS, "dates", "pairs")
+
+# What differs from the defaults below, which are those of the tasks on integers.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "dates": {
+        "steps": 1500,
+        "max_length": 40,
+        "hidden_size": 128,
+        "attention_size": 64,
+        "recipe": {"peak_learning_rate": 0.006, "input_noise": 0.0},
+    },
+    "pairs": {
+        "steps": 0,
+        "epochs": 12,
+        "batch_size": 64,
+        "max_length": 50,
+        "vocabulary_size": 6000,
+        "hidden_size": 384,
+        "embedding_size": 192,
+        "attention_size": 192,
+        "tied_output": True,
+        "patience": 3,
+        "recipe": {
+            "peak_learning_rate": 0.002,
+            "ema_decay": 0.998,
+            "input_noise": 0.1,
+            "dropout": 0.3,
+            "label_smoothing": 0.1,
+        },
+    },
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,24 +52,35 @@ class Recipe(OptimizerConfig):
 
     Attributes:
         clip_norm: gradients longer than this, over all weights, are shortened to it (arXiv 1211.5063).
+        input_noise: share of the decoder's input symbols that are replaced by random ones; see `learning.garble`.
+        dropout: share of the features dropped on their way between layers, never between steps (arXiv 1409.2329).
+        label_smoothing: share of the target spread evenly over the vocabulary (arXiv 1512.00567).
     """
 
     optimizer: Any = "adam"
-    peak_learning_rate: float = 0.006
+    peak_learning_rate: float = 0.01
     weight_decay: float = 0.0
     ema_decay: float = 0.99
     clip_norm: float = 1.0
+    input_noise: float = 0.3
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Equal configurations give equal weights, on the same kind and number of devices.
+    """Equal configurations (and texts, for pairs) give equal weights, on the same kind and number of devices.
 
     Attributes:
         task, attention: names, of `TASKS` and `ATTENTIONS`.
-        min_length, max_length: of the sequences, in symbols.
-        vocabulary_size: how many integers there are.
+        steps, epochs: how long: a number of steps for tasks whose examples never end, a number of passes for pairs; the
+            other of the two is 0.
+        min_length, max_length: of the sequences, in symbols; dates and pairs know no shortest.
+        vocabulary_size: how many integers there are; for pairs, how many subwords are learnt.
         hidden_size: of the decoder, and of the encoder's two directions together.
+        tied_output: whether the output layer shares its weights with the target embedding (arXiv 1608.05859).
+        patience: training ends after so many epochs without a lower validation loss, and the best epoch's weights are
+            kept; 0 trains to the end and keeps the last.
         teacher_forcing: the probability, at the first step and at the last, that the decoder reads the true token and
             not its own; in between it moves evenly.
 
@@ -49,27 +91,32 @@ class TrainConfig:
     task: str = "reverse"
     attention: str = "additive"
     seed: int = 0
-    steps: int = 1500
-    batch_size: int = 256
+    steps: int = 2000
+    epochs: int = 0
+    batch_size: int = 128
     min_length: int = 1
     max_length: int = 20
     vocabulary_size: int = 100
-    hidden_size: int = 128
-    embedding_size: int = 64
+    hidden_size: int = 64
+    embedding_size: int = 32
     attention_size: int = 32
     bidirectional: bool = True
+    tied_output: bool = False
+    patience: int = 0
     teacher_forcing: tuple[float, float] = (1.0, 1.0)
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        _choose("task", self.task, TASKS)
-        _choose("attention", self.attention, ATTENTIONS)
-        for name in ("steps", "batch_size", "min_length", "hidden_size", "embedding_size", "attention_size"):
-            _at_least(1, name, getattr(self, name))
-        _at_least(2, "vocabulary_size", self.vocabulary_size)  # of one symbol's sequences no hash can share out parts
-        _at_least(0, "seed", self.seed)
-        if self.seed >= LARGEST_SEED:
-            raise UsageError(f"seed is {self.seed}; it must be less than {LARGEST_SEED}")
+        check_choice("task", self.task, TASKS)
+        check_choice("attention", self.attention, ATTENTIONS)
+        length, unused = ("epochs", "steps") if self.task == "pairs" else ("steps", "epochs")
+        if getattr(self, unused):
+            raise UsageError(f"the task {self.task} counts {length}, not {unused}")
+        for name in (length, "batch_size", "min_length", "hidden_size", "embedding_size", "attention_size"):
+            check_at_least(1, name, getattr(self, name))
+        check_at_least(0, "patience", self.patience)
+        check_at_least(2, "vocabulary_size", self.vocabulary_size)  # one symbol's sequences cannot be held out by hash
+        check_seed(self.seed)
         if self.max_length < max(2, self.min_length):
             raise UsageError(
                 f"max length is {self.max_length}; it must be at least 2 and at least the min length {self.min_length}"
@@ -81,25 +128,17 @@ class TrainConfig:
 
     @property
     def run(self) -> str:
-        """The run's name, for example "reverse/additive/s0/n1500/b128/1a2b3c4d"."""
+        """The run's name, for example "reverse/additive/s0/n2000/b128/1a2b3c4d"."""
         fields = dataclasses.asdict(self)
-        lead = [f"{key}{fields.pop(name)}" for key, name in (("s", "seed"), ("n", "steps"), ("b", "batch_size"))]
+        numbers = {"s": "seed", "n": "steps", "e": "epochs", "b": "batch_size"}
+        lead = [f"{key}{value}" for key, name in numbers.items() if (value := fields.pop(name)) or name == "seed"]
         return "/".join([fields.pop("task"), fields.pop("attention"), *lead, fingerprint(fields)])
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The integers that the task is about."""
-        return Vocabulary.of_integers(self.vocabulary_size)
-
-    @property
-    def ranges(self) -> dict[str, int]:
-        """What the task draws sequences by: keyword arguments of the functions in `tasks.py`."""
-        return {"num_symbols": self.vocabulary_size, "min_length": self.min_length, "max_length": self.max_length}
-
-    def new_model(self, *, rngs: nnx.Rngs) -> Seq2Seq:
-        """A model with fresh weights."""
-        names = ("attention", "embedding_size", "hidden_size", "attention_size", "bidirectional")
-        return Seq2Seq(self.vocabulary.num_tokens, **{name: getattr(self, name) for name in names}, rngs=rngs)
+    def new_model(self, num_tokens: int, *, rngs: nnx.Rngs) -> Seq2Seq:
+        """A model with fresh weights for a vocabulary of that many tokens."""
+        names = ("attention", "embedding_size", "hidden_size", "attention_size", "bidirectional", "tied_output")
+        settings = {name: getattr(self, name) for name in names}
+        return Seq2Seq(num_tokens, **settings, dropout=self.recipe.dropout, rngs=rngs)
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> "TrainConfig":
@@ -108,11 +147,13 @@ class TrainConfig:
         return cls(**fields | {"recipe": Recipe(**fields["recipe"]), "teacher_forcing": ratios})
 
 
-def _choose(kind: str, name: str, allowed: Any) -> None:
-    if name not in allowed:
-        raise UsageError(f"unknown {kind} {name!r}; choose from: {' '.join(allowed)}")
+def resolve_config(task: str = "reverse", *, recipe: Mapping[str, Any] | None = None, **changes: Any) -> TrainConfig:
+    """The usual configuration of a task, with changes to its fields and to those of its recipe.
 
-
-def _at_least(smallest: int, name: str, value: int) -> None:
-    if value < smallest:
-        raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be at least {smallest}")
+    Raises:
+        UsageError: an unknown task, or a number out of its range.
+    """
+    check_choice("task", task, TASKS)
+    settings = dict(DEFAULTS.get(task, {}))
+    usual_recipe = settings.pop("recipe", {})
+    return TrainConfig(task=task, recipe=Recipe(**usual_recipe | dict(recipe or {})), **settings | changes)

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jax_models.errors import UsageError
+from jax_models.checks import check_at_least
 from seq2seq.model import Seq2Seq
 from seq2seq.storage import TrainedModel
 from seq2seq.vocabulary import BOS, EOS, PAD
@@ -35,46 +35,67 @@ class Hypotheses:
     scores: Float[Array, " b"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """Where the model looked.
+
+    Attributes:
+        source, output: the symbols, as a person would label them.
+        weights: a row for each symbol of the output, over the symbols of the source; it sums to less than one by what
+            fell on the source's begin and end marks.
+    """
+
+    source: list[str]
+    output: list[str]
+    weights: Float[np.ndarray, "t s"]
+
+
 def decode(
-    trained: TrainedModel, sequences: Sequence[Sequence[Any]], *, beam_size: int = 1, max_length: int | None = None
-) -> list[list[Any]]:
-    """The model's outputs for these sequences of symbols: for a reversing model, [[1, 2, 3]] gives [[3, 2, 1]].
+    trained: TrainedModel,
+    sequences: Sequence[Any],
+    *,
+    beam_size: int = 1,
+    max_length: int | None = None,
+    cut: bool = False,
+) -> list[Any]:
+    """The model's outputs: [[1, 2, 3]] gives [[3, 2, 1]] if it reverses; a model of texts takes and gives texts.
 
     A beam of 1 is greedy search. Sequences may be as long as those of the training; `max_length` allows longer ones.
+    With `cut`, what a text has beyond that length is left away, and so are characters that the training never showed.
 
     Raises:
         UsageError: an unknown symbol, an empty sequence, one that is too long, or a beam without a place.
     """
-    if beam_size < 1:
-        raise UsageError(f"beam size is {beam_size}; it must be at least 1")
-    source = trained.vocabulary.encode(sequences, max_length=max_length or trained.config.max_length)
-    width = -(-source.shape[1] // WIDTH) * WIDTH
-    source = np.pad(source, ((0, 0), (0, width - source.shape[1])))
-    outputs = []
+    check_at_least(1, "beam size", beam_size)
+    source = trained.vocabulary.encode(sequences, max_length=max_length or trained.config.max_length, cut=cut)
+    order = np.argsort((source != PAD).sum(1), kind="stable")  # like lengths together, so that few steps are idle
+    outputs: list[Any] = [None] * len(source)
     for start in range(0, len(source), CHUNK):
-        chunk = source[start : start + CHUNK]
+        chosen = order[start : start + CHUNK]
+        chunk = _trim(source[chosen])
         rows = min(CHUNK, 1 << (len(chunk) - 1).bit_length())
         padded = np.pad(chunk, ((0, rows - len(chunk)), (0, 0)), mode="edge")
-        found = search(trained.model, padded, beam_size=beam_size, max_steps=2 * width)
-        outputs += [trained.vocabulary.decode(tokens) for tokens in np.asarray(found.tokens)[: len(chunk)]]
+        found = search(trained.model, padded, beam_size=beam_size, max_steps=2 * padded.shape[1])
+        for index, tokens in zip(chosen, np.asarray(found.tokens), strict=False):
+            outputs[index] = trained.vocabulary.decode(tokens)
     return outputs
 
 
-def align(trained: TrainedModel, sequence: Sequence[Any]) -> tuple[list[Any], Float[np.ndarray, "t s"]]:
-    """The greedy output for one sequence, and where the model looked: a row of weights over the source's symbols each.
-
-    The weights of a row sum to less than one by what fell on the source's begin and end marks.
+def align(trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_length: int | None = None) -> Alignment:
+    """Where the model looks when it writes its output for one sequence.
 
     Raises:
         UsageError: as `decode`.
     """
-    (output,) = decode(trained, [sequence])
-    source = trained.vocabulary.encode([sequence], max_length=trained.config.max_length)
-    if not output:
-        return output, np.zeros((0, source.shape[1]), np.float32)
-    target = trained.vocabulary.encode([output], max_length=len(output))
-    weights = np.asarray(trained.model.align(jnp.asarray(source), jnp.asarray(target)))[0]
-    return output, weights[: len(output), 1 : 1 + source.shape[1]]
+    check_at_least(1, "beam size", beam_size)
+    source = trained.vocabulary.encode([sequence], max_length=max_length or trained.config.max_length)
+    padded = _trim(source)
+    tokens = search(trained.model, padded, beam_size=beam_size, max_steps=2 * padded.shape[1]).tokens
+    graph, variables = nnx.split(trained.model)
+    weights = np.asarray(_align(graph, variables, padded, tokens))[0]
+    output = trained.vocabulary.pieces(np.asarray(tokens)[0])
+    labels = trained.vocabulary.pieces(source[0])
+    return Alignment(labels, output, weights[: len(output), 1 : 1 + len(labels)])
 
 
 def search(model: Seq2Seq, source: Any, *, beam_size: int, max_steps: int) -> Hypotheses:
@@ -89,6 +110,11 @@ def _search(graph: Any, variables: Any, source: Array, *, beam_size: int, max_st
     if beam_size == 1:
         return greedy_search(model, source, max_steps=max_steps)
     return beam_search(model, source, beam_size=beam_size, max_steps=max_steps)
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def _align(graph: Any, variables: Any, source: Array, tokens: Array) -> Array:
+    return nnx.merge(graph, variables).align(source, tokens)
 
 
 def greedy_search(model: Seq2Seq, source: Int[Array, "b s"], *, max_steps: int) -> Hypotheses:
@@ -145,6 +171,13 @@ def beam_search(model: Seq2Seq, source: Int[Array, "b s"], *, beam_size: int, ma
     greedy = greedy_search(model, source, max_steps=max_steps)
     wins = greedy.scores > scores
     return Hypotheses(jnp.where(wins[:, None], greedy.tokens, tokens), jnp.maximum(scores, greedy.scores))
+
+
+def _trim(source: Int[np.ndarray, "b s"]) -> Int[np.ndarray, "b w"]:
+    """Without columns of padding only, but for what makes the width a multiple of `WIDTH`."""
+    longest = int((source != PAD).sum(1).max())
+    width = -(-longest // WIDTH) * WIDTH
+    return np.pad(source[:, :longest], ((0, 0), (0, width - longest)))
 
 
 def _goes_on(max_steps: int) -> Callable[[Any], Array]:

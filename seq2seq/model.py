@@ -61,10 +61,12 @@ class Seq2Seq(nnx.Module):
         hidden_size: int = 128,
         attention_size: int = 64,
         bidirectional: bool = True,
+        tied_output: bool = False,
+        dropout: float = 0.0,
         rngs: nnx.Rngs,
     ) -> None:
         """Sizes are numbers of features; the two directions of a bidirectional encoder share `hidden_size`."""
-        init = nnx.initializers.normal(1.0)
+        init = nnx.initializers.normal(embedding_size**-0.5 if tied_output else 1.0)
         self.source_embedding = nnx.Param(init(rngs.params(), (num_tokens, embedding_size)))
         self.target_embedding = nnx.Param(init(rngs.params(), (num_tokens, embedding_size)))
         directions = 2 if bidirectional else 1
@@ -76,41 +78,58 @@ class Seq2Seq(nnx.Module):
         self.query_bias = nnx.Param(jnp.zeros(queries))
         self.decoder = LSTM(embedding_size, hidden_size, rngs=rngs)
         self.context_kernel = nnx.Param(_glorot(rngs.params(), (hidden_size, 4 * hidden_size)))
-        self.output = nnx.Linear(2 * hidden_size, num_tokens, rngs=rngs)
+        output = TiedOutput if tied_output else Output
+        self.output = output(2 * hidden_size, embedding_size, num_tokens, rngs=rngs)
+        self.embedding_scale = embedding_size**0.5 if tied_output else 1.0
+        self.dropout = nnx.Dropout(dropout)
 
-    def __call__(self, source: Int[Array, "b s"], target: Int[Array, "b t"]) -> Float[Array, "b t v"]:
-        """Teacher forcing: the logits of every target token, each given the true tokens before it."""
-        hidden, context, _ = self._forced(source, target)
-        return jnp.swapaxes(self._logits(hidden, context), 0, 1)
+    def __call__(
+        self,
+        source: Int[Array, "b s"],
+        target: Int[Array, "b t"],
+        *,
+        inputs: Int[Array, "b t"] | None = None,
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "b t v"]:
+        """Teacher forcing: the logits of every target token, given the true tokens before it (or else `inputs`).
+
+        A model in training mode with dropout needs `rngs`.
+        """
+        hidden, context, _ = self._forced(source, shift_right(target) if inputs is None else inputs, rngs)
+        return jnp.swapaxes(self._logits(hidden, context, rngs), 0, 1)
 
     def align(self, source: Int[Array, "b s"], target: Int[Array, "b t"]) -> Float[Array, "b t w"]:
         """Where the decoder looks when it writes each token; position 0 of the last axis is the begin mark."""
-        return jnp.swapaxes(self._forced(source, target)[2], 0, 1)
+        return jnp.swapaxes(self._forced(source, shift_right(target))[2], 0, 1)
 
     def sample(
-        self, source: Int[Array, "b s"], target: Int[Array, "b t"], *, ratio: Array | float, key: Array
-    ) -> Float[Array, "b t v"]:
-        """Scheduled sampling (arXiv 1506.03099): each input is the true token with probability `ratio`, or else the
-        token that the model itself found most likely. A ratio of 1 is teacher forcing, 0 is free running."""
+        self, source: Int[Array, "b s"], inputs: Int[Array, "b t"], *, ratio: Array | float, key: Array
+    ) -> Int[Array, "b t"]:
+        """Scheduled sampling (arXiv 1506.03099): the tokens that the decoder reads in training.
+
+        Each is that of `inputs` with probability `ratio`, or else the one that the model itself finds most likely after
+        those before it. A ratio of 1 is teacher forcing, 0 is free running. No gradient passes through the choice.
+        """
         memory, state = self.encode(source)
-        inputs = shift_right(target).T
-        forced = jax.random.bernoulli(key, ratio, inputs.shape)
+        forced = jax.random.bernoulli(key, ratio, inputs.T.shape).at[0].set(True)
 
         def step(carry: tuple[DecoderState, Array], inputs: tuple[Array, Array]):
             (state, guess), (token, is_forced) = carry, inputs
-            state, logits = self.step(memory, state, jnp.where(is_forced, token, guess))
-            return (state, logits.argmax(-1).astype(token.dtype)), logits
+            token = jnp.where(is_forced, token, guess)
+            state, logits = self.step(memory, state, token)
+            return (state, logits.argmax(-1).astype(token.dtype)), token
 
-        _, logits = jax.lax.scan(step, (state, inputs[0]), (inputs, forced))
-        return jnp.swapaxes(logits, 0, 1)
+        _, tokens = jax.lax.scan(step, (state, inputs[:, 0]), (inputs.T, forced))
+        return tokens.T
 
-    def encode(self, source: Int[Array, "b s"]) -> tuple[Memory, DecoderState]:
+    def encode(self, source: Int[Array, "b s"], rngs: nnx.Rngs | None = None) -> tuple[Memory, DecoderState]:
         """Reads the source: what the decoder will look at, and the state it starts from."""
         source = wrap(source)
         mask = source != PAD
-        embedded = self.source_embedding[...][source.T]
+        embedded = self.dropout(self.embedding_scale * self.source_embedding[...][source.T], rngs=rngs)
         runs = [run_lstm(lstm, embedded, mask.T, reverse=bool(n)) for n, lstm in enumerate(self.encoder)]
         values = jnp.swapaxes(jnp.concatenate([outputs for outputs, _ in runs], -1), 0, 1)
+        values = self.dropout(values, rngs=rngs)
         hidden, cell = jnp.split(self.initial(jnp.concatenate([last for _, last in runs], -1)), 2, axis=-1)
         alignment = jnp.zeros(mask.shape, values.dtype).at[:, 0].set(1)
         return Memory(values, self.attention.keys(values), mask), DecoderState(jnp.tanh(hidden), cell, alignment)
@@ -119,21 +138,23 @@ class Seq2Seq(nnx.Module):
         self, memory: Memory, state: DecoderState, tokens: Int[Array, " b"]
     ) -> tuple[DecoderState, Float[Array, "b v"]]:
         """Reads one token each; gives the new state and the logits of the next token."""
-        projected = self._project(self.target_embedding[...][tokens])
-        state, context = self._update(memory, state, projected, self._fused_kernel())
+        state, context = self._update(memory, state, self._project(self._embed(tokens)), self._fused_kernel())
         return state, self._logits(state.hidden, context)
 
-    def _forced(self, source: Array, target: Array) -> tuple[Array, Array, Array]:
+    def _forced(self, source: Array, inputs: Array, rngs: nnx.Rngs | None = None) -> tuple[Array, Array, Array]:
         """Hidden vectors, contexts and alignments, each with the target's positions first."""
-        memory, state = self.encode(source)
+        memory, state = self.encode(source, rngs)
         kernel = self._fused_kernel()
 
         def step(state: DecoderState, projected: Array) -> tuple[DecoderState, tuple[Array, Array, Array]]:
             state, context = self._update(memory, state, projected, kernel)
             return state, (state.hidden, context, state.alignment)
 
-        _, outputs = jax.lax.scan(step, state, self._project(self.target_embedding[...][shift_right(target).T]))
+        _, outputs = jax.lax.scan(step, state, self._project(self._embed(inputs.T, rngs)))
         return outputs
+
+    def _embed(self, tokens: Int[Array, "*n"], rngs: nnx.Rngs | None = None) -> Float[Array, "*n e"]:
+        return self.dropout(self.embedding_scale * self.target_embedding[...][tokens], rngs=rngs)
 
     def _update(
         self, memory: Memory, state: DecoderState, projected: Array, kernel: Array
@@ -155,8 +176,33 @@ class Seq2Seq(nnx.Module):
         bias = jnp.broadcast_to(self.query_bias[...], (*inputs.shape[:-1], self.attention.query_size))
         return jnp.concatenate([self.decoder.project(inputs), bias], axis=-1)
 
-    def _logits(self, hidden: Float[Array, "*n h"], context: Float[Array, "*n h"]) -> Float[Array, "*n v"]:
-        return self.output(jnp.concatenate([hidden, context], axis=-1))
+    def _logits(
+        self, hidden: Float[Array, "*n h"], context: Float[Array, "*n h"], rngs: nnx.Rngs | None = None
+    ) -> Float[Array, "*n v"]:
+        features = self.dropout(jnp.concatenate([hidden, context], axis=-1), rngs=rngs)
+        return self.output(features, self.target_embedding[...])
+
+
+class Output(nnx.Module):
+    """Logits: linear in the features."""
+
+    def __init__(self, in_size: int, embedding_size: int, num_tokens: int, *, rngs: nnx.Rngs) -> None:
+        self.linear = nnx.Linear(in_size, num_tokens, rngs=rngs)
+
+    def __call__(self, features: Float[Array, "*n f"], embedding: Float[Array, "v e"]) -> Float[Array, "*n v"]:
+        return self.linear(features)
+
+
+class TiedOutput(nnx.Module):
+    """Logits: how like each token's embedding the features are, once brought to its size. arXiv 1608.05859."""
+
+    def __init__(self, in_size: int, embedding_size: int, num_tokens: int, *, rngs: nnx.Rngs) -> None:
+        self.linear = nnx.Linear(in_size, embedding_size, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(num_tokens))
+
+    def __call__(self, features: Float[Array, "*n f"], embedding: Float[Array, "v e"]) -> Float[Array, "*n v"]:
+        logits = jnp.tanh(self.linear(features)) @ embedding.T
+        return logits + jnp.broadcast_to(self.bias[...], logits.shape)
 
 
 def wrap(source: Int[Array, "b s"]) -> Int[Array, "b w"]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jax_models.training.loop import EpochRecord
+from seq2seq.decoding import Alignment
 
 PAPER, INK, MUTED, GRID = "#ffffff", "#1b1f24", "#5d6671", "#e1e5ea"
 TRAINING, VALIDATION = "#e69f00", "#0072b2"  # of Okabe and Ito (2008), which colour-blind readers can tell apart
@@ -43,8 +43,8 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def draw_curves(history: Sequence[EpochRecord], *, title: str) -> bytes:
-    """Loss and accuracy over epochs, as a PNG."""
+def draw_curves(history: Sequence[EpochRecord], *, title: str, exact: bool) -> bytes:
+    """Loss and accuracy over epochs, as a PNG; `exact`: validation accuracy is the share of outputs without error."""
     with matplotlib.rc_context(STYLE):
         figure = _figure(8.6, 3.2, title)
         losses, accuracies = figure.subplots(1, 2)
@@ -65,8 +65,9 @@ def draw_curves(history: Sequence[EpochRecord], *, title: str) -> bytes:
         losses.yaxis.set_minor_locator(NullLocator())
         losses.legend(frameon=False, labelcolor="linecolor")
         accuracies.set_title("Accuracy, percent")
+        validation = "validation: whole sequences, own prefix" if exact else "validation: tokens, true prefix"
         accuracies.legend(
-            labels=["tokens, true prefix", "whole sequences, own prefix"],
+            labels=["training: tokens, true prefix", validation],
             frameon=False,
             labelcolor="linecolor",
             loc="lower right",
@@ -74,18 +75,17 @@ def draw_curves(history: Sequence[EpochRecord], *, title: str) -> bytes:
         return _png(figure)
 
 
-def draw_attention(
-    examples: Sequence[tuple[Sequence[str], Sequence[str], Float[np.ndarray, "t s"]]], *, title: str
-) -> bytes:
-    """A heatmap for each (source, output, weights), as a PNG: a row for every written symbol, dark where it looked."""
+def draw_attention(examples: Sequence[Alignment], *, title: str) -> bytes:
+    """A heatmap for each example, as a PNG: a row for every written symbol, dark where the model looked."""
     with matplotlib.rc_context(STYLE):
-        width = sum(1.0 + 0.3 * len(source) for source, _, _ in examples)
-        height = 1.6 + 0.3 * max(len(output) for _, output, _ in examples)
+        labels = max(len(piece) for example in examples for piece in example.source)
+        width = sum(1.0 + 0.3 * len(example.source) for example in examples)
+        height = 1.6 + 0.3 * max(len(example.output) for example in examples) + 0.05 * labels
         figure = _figure(max(width, 5.2), height, title)
-        ratios = [len(source) for source, _, _ in examples]
+        ratios = [max(1, len(example.source)) for example in examples]
         grid = figure.subplots(1, len(examples), squeeze=False, gridspec_kw={"width_ratios": ratios})
-        for axes, (source, output, weights) in zip(grid[0], examples, strict=True):
-            _heatmap(axes, source, output, weights)
+        for axes, example in zip(grid[0], examples, strict=True):
+            _heatmap(axes, example)
         grid[0][0].set_ylabel("written, from top to bottom")
         return _png(figure)
 
@@ -105,9 +105,11 @@ def draw_lengths(scores: Mapping[int, float], *, title: str) -> bytes:
         return _png(figure)
 
 
-def _heatmap(axes: Axes, source: Sequence[str], output: Sequence[str], weights: np.ndarray) -> None:
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    axes.set_xticks(range(len(source)), source)
+def _heatmap(axes: Axes, example: Alignment) -> None:
+    source, output = example.source, example.output
+    axes.imshow(example.weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    upright = max(map(len, source)) > 2
+    axes.set_xticks(range(len(source)), source, rotation=90 if upright else 0)
     axes.set_yticks(range(len(output)), output)
     axes.xaxis.set_ticks_position("top")
     axes.set_xticks(np.arange(len(source) + 1) - 0.5, minor=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ from seq2seq.model import Seq2Seq
 from seq2seq.tasks import Examples
 from seq2seq.vocabulary import PAD
 
-CHUNK = 500  # sequences judged at once
+CHUNK = 250  # sequences judged at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,37 @@ class Score:
         lengths = (self.source != PAD).sum(1)
         return {int(length): float(self.exact[lengths == length].mean()) for length in np.unique(lengths)}
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` says of the outputs."""
+        return {
+            "exact_match": self.exact_match,
+            "token_accuracy": self.token_accuracy,
+            "loss": self.loss,
+            "errors": self.errors,
+            "test_size": len(self.exact),
+            "exact_match_by_length": {str(length): value for length, value in self.by_length().items()},
+        }
 
-def masked_sums(logits: Float[Array, "b t v"], target: Int[Array, "b t"]) -> MetricSums:
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        errors = "no error" if self.errors == 0 else f"{self.errors:,} with an error"
+        return (
+            f"{len(self.exact):,} unseen sequences: {errors}; exact match {100 * self.exact_match:.2f} %, "
+            f"tokens {100 * self.token_accuracy:.2f} %"
+        )
+
+
+def masked_sums(
+    logits: Float[Array, "b t v"], target: Int[Array, "b t"], *, label_smoothing: float = 0.0
+) -> MetricSums:
     """Cross-entropy (nats), hits and number of the tokens that are not padding."""
     mask = target != PAD
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, target)
+    if label_smoothing:
+        even = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)  # the cross-entropy of evenly spread targets
+        loss = (1 - label_smoothing) * loss + label_smoothing * even
     correct = (logits.argmax(-1) == target) & mask
     return MetricSums((loss * mask).sum(), correct.sum().astype(loss.dtype), mask.sum().astype(loss.dtype))
 
@@ -72,19 +99,31 @@ def masked_sums(logits: Float[Array, "b t v"], target: Int[Array, "b t"]) -> Met
 def score(model: Seq2Seq, examples: Examples) -> Score:
     """Decodes all sources and compares."""
     source, target = np.asarray(examples.source), np.asarray(examples.target)
-    graph, variables = nnx.split(model)
-    outputs, sums = [], MetricSums(*(jnp.zeros(()) for _ in range(3)))
-    for start in range(0, len(source), CHUNK):
-        rows = min(CHUNK, len(source))
-        chunk = slice(start, start + CHUNK)
-        some_source, some_target = (_fill_up(part[chunk], rows) for part in (source, target))
-        outputs.append(search(model, some_source, beam_size=1, max_steps=target.shape[1]).tokens)
-        sums = sums + _forced_sums(graph, variables, some_source, some_target)
+    outputs = []
+    for some_source, some_target in _chunks(source, target):
+        outputs.append(search(model, some_source, beam_size=1, max_steps=some_target.shape[1]).tokens)
     output = np.concatenate([np.asarray(tokens) for tokens in outputs])[: len(source)]
-    return Score(source, target, output, sums.means()[0])
+    return Score(source, target, output, forced_sums(model, examples).means()[0])
 
 
-@functools.partial(jax.jit, static_argnums=0)
+def forced_sums(model: Seq2Seq, examples: Examples) -> MetricSums:
+    """Loss (without smoothing), hits and number of tokens under teacher forcing."""
+    graph, variables = nnx.split(model)
+    sums = MetricSums(*(jnp.zeros(()) for _ in range(3)))
+    for source, target in _chunks(np.asarray(examples.source), np.asarray(examples.target)):
+        sums = sums + _forced_sums(graph, variables, source, target)
+    return sums
+
+
+def _chunks(source: np.ndarray, target: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of the same shape, the last filled up, so that one program serves all."""
+    rows = min(CHUNK, len(source))
+    for start in range(0, len(source), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        yield _fill_up(source[chunk], rows), _fill_up(target[chunk], rows)
+
+
+@functools.partial(jax.jit, static_argnames="graph")
 def _forced_sums(graph: Any, variables: Any, source: Array, target: Array) -> MetricSums:
     return masked_sums(nnx.merge(graph, variables)(source, target), target)
 

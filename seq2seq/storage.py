@@ -16,10 +16,11 @@ from flax import nnx
 from jax_models.errors import RunError, UsageError
 from seq2seq.configuration import TrainConfig
 from seq2seq.model import Seq2Seq
-from seq2seq.vocabulary import Vocabulary
+from seq2seq.subwords import Subwords
+from seq2seq.vocabulary import Characters, Symbols, Vocabulary
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.npz"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,14 @@ def save_model(trained: TrainedModel, folder: Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights: dict[str, Any] = {path: np.asarray(array) for path, array in _arrays(trained.model).items()}
-    with _replacing(folder / WEIGHTS) as file:
+    with replacing(folder / WEIGHTS) as file:
         np.savez(file, **weights)
     description = {
         "format": FORMAT,
         "config": dataclasses.asdict(trained.config),
-        "vocabulary": list(trained.vocabulary.symbols),
+        "vocabulary": _describe(trained.vocabulary),
     }
-    with _replacing(folder / DESCRIPTION) as file:
+    with replacing(folder / DESCRIPTION) as file:
         file.write((json.dumps(description, indent=1) + "\n").encode())
 
 
@@ -61,19 +62,37 @@ def load_model(folder: str | Path, *, task: str | None = None) -> TrainedModel:
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         config = TrainConfig.from_fields(description["config"])
-        vocabulary = Vocabulary(tuple(description["vocabulary"]))
+        vocabulary = _vocabulary(description["vocabulary"])
         with np.load(folder / WEIGHTS) as file:
             weights = {path: file[path] for path in file.files}
-        model = _fill(config, weights)
+        model = _fill(config, vocabulary.num_tokens, weights)
+    except UsageError:  # a package that the vocabulary needs is missing
+        raise
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(f"the model in {folder} is damaged ({error}); train it again") from error
     if task is not None and config.task != task:
-        raise UsageError(f"the model in {folder} learnt to {config.task}, not to {task}; name another folder")
+        raise UsageError(f"the model in {folder} is of the task {config.task}, not {task}; name another folder")
     return TrainedModel(model, vocabulary, config)
 
 
-def _fill(config: TrainConfig, weights: dict[str, np.ndarray]) -> Seq2Seq:
-    model = nnx.eval_shape(lambda: config.new_model(rngs=nnx.Rngs(0)))
+def _describe(vocabulary: Vocabulary) -> dict[str, Any]:
+    if isinstance(vocabulary, Subwords):
+        return {"kind": "subwords", "tokenizer": json.loads(vocabulary.description)}
+    assert isinstance(vocabulary, Symbols)
+    kind = "characters" if isinstance(vocabulary, Characters) else "symbols"
+    return {"kind": kind, "symbols": list(vocabulary.symbols)}
+
+
+def _vocabulary(description: dict[str, Any]) -> Vocabulary:
+    if description["kind"] == "subwords":
+        return Subwords(json.dumps(description["tokenizer"]))
+    kinds = {"characters": Characters, "symbols": Symbols}
+    return kinds[description["kind"]](tuple(description["symbols"]))
+
+
+def _fill(config: TrainConfig, num_tokens: int, weights: dict[str, np.ndarray]) -> Seq2Seq:
+    model = nnx.eval_shape(lambda: config.new_model(num_tokens, rngs=nnx.Rngs(0)))
+    model.eval()
     shapes = {path: array.shape for path, array in _arrays(model).items()}
     if shapes != {path: array.shape for path, array in weights.items()}:
         raise ValueError("the weights do not fit the configuration")
@@ -92,7 +111,7 @@ def _name(path: Any) -> str:
     return ".".join(name for name in names if name != "value")
 
 
-class _replacing:
+class replacing:
     """A file to write that takes its place when it is whole."""
 
     def __init__(self, path: Path) -> None:

@@ -5,8 +5,9 @@ never holds a sequence of the test set.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +20,18 @@ BUCKETS = 16  # sequences fall into so many parts by their hash: one is the test
 TEST, VALIDATION = 0, 1
 SHORTEST_HELD_OUT = 2  # every shorter sequence is for training: there are too few of them to hold any out
 
-FEW_SYMBOLS, FEW_SYMBOLS_EVERY = 8, 4  # see `draw_training_sources`
+FEWEST_SYMBOLS, FEW_SYMBOLS, FEW_SYMBOLS_EVERY = 2, 12, 2  # see `draw_training_sources`
 
 Tokens = Any  # int arrays of NumPy or JAX
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-@no_type_check  # JAX fills this tree with shapes, too
 class Examples:
-    """Sources and targets as token ids, padded at the right; a target ends with `EOS`."""
+    """Sources and targets as token ids, (b, s) and (b, t), padded at the right; a target ends with `EOS`."""
 
-    source: Int[Array, "b s"]
-    target: Int[Array, "b t"]
+    source: Tokens
+    target: Tokens
 
     def __len__(self) -> int:
         return len(self.source)
@@ -55,13 +55,17 @@ def sort(source: Int[Array, "b s"]) -> Int[Array, "b s"]:
     return jnp.where(ordered == last, PAD, ordered)
 
 
-TASKS: dict[str, Callable[[Int[Array, "b s"]], Int[Array, "b s"]]] = {"reverse": reverse, "copy": copy, "sort": sort}
+INTEGER_TASKS: dict[str, Callable[[Int[Array, "b s"]], Int[Array, "b s"]]] = {
+    "reverse": reverse,
+    "copy": copy,
+    "sort": sort,
+}
 
 
 def with_targets(task: str, source: Tokens) -> Examples:
     """The examples with these sources."""
     source = jnp.asarray(source)
-    target = jnp.pad(TASKS[task](source), ((0, 0), (0, 1)))
+    target = jnp.pad(INTEGER_TASKS[task](source), ((0, 0), (0, 1)))
     length = (source != PAD).sum(1)[:, None]
     return Examples(source, jnp.where(jnp.arange(target.shape[1])[None, :] == length, EOS, target))
 
@@ -86,9 +90,9 @@ def draw_training_sources(
     """Random sequences of the training part, int32 (count, max_length); may be jitted.
 
     They dwell on what is hard. A length is the longer of two uniform draws. Symbols are uniform, but every
-    `FEW_SYMBOLS_EVERY`-th sequence has only `FEW_SYMBOLS` of them, so that the same symbol stands in several places:
-    with uniform draws alone the errors that are left after training are all near a repeated symbol. What falls into
-    another part is drawn again at the same length.
+    `FEW_SYMBOLS_EVERY`-th sequence has only `FEWEST_SYMBOLS` to `FEW_SYMBOLS` of them (uniform on a logarithmic scale),
+    so that the same symbol stands in several places: with uniform draws alone, the errors that are left after training
+    are all near a repeated symbol. What falls into another part is drawn again at the same length.
     """
     key_lengths, key = jax.random.split(key)
     few = (jnp.arange(count) % FEW_SYMBOLS_EVERY == 0)[:, None]
@@ -96,10 +100,12 @@ def draw_training_sources(
     mask = jnp.arange(max_length)[None, :] < lengths
 
     def draw(key: Array) -> Int[Array, "b s"]:
-        key_any, key_few, key_choice = jax.random.split(key, 3)
+        key_any, key_few, key_number, key_choice = jax.random.split(key, 4)
         symbols = jax.random.randint(key_any, (count, max_length), SPECIAL, SPECIAL + num_symbols)
         own = jax.random.randint(key_few, (count, FEW_SYMBOLS), SPECIAL, SPECIAL + num_symbols)
-        choice = jax.random.randint(key_choice, (count, max_length), 0, FEW_SYMBOLS)
+        smallest, largest = math.log(FEWEST_SYMBOLS), math.log(FEW_SYMBOLS + 1)
+        number = jnp.floor(jnp.exp(jax.random.uniform(key_number, (count, 1), minval=smallest, maxval=largest)))
+        choice = jnp.floor(number * jax.random.uniform(key_choice, (count, max_length))).astype(jnp.int32)
         return jnp.where(mask, jnp.where(few, jnp.take_along_axis(own, choice, axis=1), symbols), PAD)
 
     def redraw(carry: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -10,17 +10,18 @@ from seq2seq.configuration import TrainConfig
 from seq2seq.decoding import align, beam_search, decode, greedy_search, search
 from seq2seq.model import Seq2Seq
 from seq2seq.storage import TrainedModel
-from seq2seq.vocabulary import EOS, PAD, SPECIAL, Vocabulary, pad
+from seq2seq.vocabulary import EOS, PAD, SPECIAL, Symbols, pad
 
 CONFIG = TrainConfig(vocabulary_size=9, max_length=6, hidden_size=8, embedding_size=6, attention_size=5)
+NUM_TOKENS = SPECIAL + 9
 SOURCE = pad([[5, 9, 4], [7, 7, 3, 8, 6, 10], [11], [3, 4]], width=6)
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def model(request) -> Seq2Seq:
     """Fresh weights, sharpened, so that searches differ and some outputs end early."""
-    model = CONFIG.new_model(rngs=nnx.Rngs(request.param))
-    model.output.kernel[...] = 6 * model.output.kernel[...]
+    model = CONFIG.new_model(NUM_TOKENS, rngs=nnx.Rngs(request.param))
+    model.output.linear.kernel[...] = 6 * model.output.linear.kernel[...]
     return model
 
 
@@ -61,7 +62,7 @@ def test_scores_are_the_mean_log_probability_of_the_tokens(model):
 
 
 def trained(model: Seq2Seq) -> TrainedModel:
-    return TrainedModel(model, Vocabulary.of_integers(9), CONFIG)
+    return TrainedModel(model, Symbols(tuple(range(9))), CONFIG)
 
 
 def test_decode_takes_and_gives_symbols_in_order(model):
@@ -72,9 +73,19 @@ def test_decode_takes_and_gives_symbols_in_order(model):
 
 
 def test_alignments_have_a_row_for_each_symbol_written(model):
-    output, weights = align(trained(model), [1, 2, 3])
-    assert weights.shape == (len(output), 3)
-    assert (weights.sum(1) <= 1 + 1e-5).all()
+    alignment = align(trained(model), [1, 2, 3])
+    assert alignment.source == ["1", "2", "3"]
+    assert alignment.output == [*map(str, decode(trained(model), [[1, 2, 3]])[0])]
+    assert alignment.weights.shape == (len(alignment.output), 3)
+    assert (alignment.weights.sum(1) <= 1 + 1e-5).all()
+
+
+def test_the_order_in_which_sequences_are_decoded_does_not_show():
+    model = trained(CONFIG.new_model(NUM_TOKENS, rngs=nnx.Rngs(0)))
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(9, size=rng.integers(1, 7)).tolist() for _ in range(300)]
+    outputs = decode(model, sequences)
+    assert outputs[250:260] == decode(model, sequences[250:260])
 
 
 @pytest.mark.parametrize(
@@ -88,15 +99,15 @@ def test_alignments_have_a_row_for_each_symbol_written(model):
 )
 def test_wrong_sequences_are_refused_in_one_line(sequences, message):
     with pytest.raises(UsageError, match=message):
-        decode(trained(CONFIG.new_model(rngs=nnx.Rngs(0))), sequences)
+        decode(trained(CONFIG.new_model(NUM_TOKENS, rngs=nnx.Rngs(0))), sequences)
 
 
 def test_a_beam_needs_a_place():
     with pytest.raises(UsageError, match="beam size is 0; it must be at least 1"):
-        decode(trained(CONFIG.new_model(rngs=nnx.Rngs(0))), [[1]], beam_size=0)
+        decode(trained(CONFIG.new_model(NUM_TOKENS, rngs=nnx.Rngs(0))), [[1]], beam_size=0)
 
 
 def test_longer_sequences_than_in_training_are_decoded_on_request():
-    model = trained(CONFIG.new_model(rngs=nnx.Rngs(0)))
+    model = trained(CONFIG.new_model(NUM_TOKENS, rngs=nnx.Rngs(0)))
     assert len(decode(model, [[1] * 12], max_length=12)) == 1
     assert model.vocabulary.num_tokens == SPECIAL + 9

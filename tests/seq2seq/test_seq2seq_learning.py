@@ -16,7 +16,7 @@ from flax import nnx
 from jax_models.errors import RunError, UsageError
 from seq2seq import TrainConfig, decode, load_model, save_model, train
 from seq2seq.configuration import Recipe
-from seq2seq.learning import STEPS_PER_EPOCH
+from seq2seq.data import STEPS_PER_EPOCH, ranges
 from seq2seq.scoring import score
 from seq2seq.tasks import TEST, held_out_sources, with_targets
 
@@ -44,7 +44,7 @@ def fitted():
 
 
 def test_reversal_of_a_tiny_vocabulary_is_learnt_without_an_error(fitted):
-    judged = score(fitted.trained.model, with_targets("reverse", held_out_sources(TEST, 200, **TINY.ranges)))
+    judged = score(fitted.trained.model, with_targets("reverse", held_out_sources(TEST, 200, **ranges(TINY))))
     assert len(judged.exact) > 30
     assert (judged.errors, judged.exact_match, judged.token_accuracy) == (0, 1.0, 1.0)
     assert set(judged.by_length().values()) == {1.0}
@@ -52,7 +52,7 @@ def test_reversal_of_a_tiny_vocabulary_is_learnt_without_an_error(fitted):
 
 
 def test_scores_count_errors_in_the_models_own_output(fitted):
-    examples = with_targets("sort", held_out_sources(TEST, 200, **TINY.ranges))
+    examples = with_targets("sort", held_out_sources(TEST, 200, **ranges(TINY)))
     judged = score(fitted.trained.model, examples)
     palindromes = (np.asarray(examples.target) == judged.output).all(1).sum()
     assert judged.errors == len(judged.exact) - palindromes > 0
@@ -63,7 +63,7 @@ def test_a_saved_model_loads_with_its_vocabulary_and_writes_the_same(fitted, tmp
     loaded = load_model(tmp_path)
     assert loaded.config == TINY
     assert decode(loaded, [[0, 1, 2, 3]]) == [[3, 2, 1, 0]]
-    with pytest.raises(UsageError, match="learnt to reverse, not to sort"):
+    with pytest.raises(UsageError, match="of the task reverse, not sort"):
         load_model(tmp_path, task="sort")
     (tmp_path / "weights.npz").write_bytes(b"torn")
     with pytest.raises(RunError, match="is damaged"):
@@ -142,7 +142,7 @@ def test_the_command_writes_metrics_a_model_and_figures_and_goes_on_after_a_kill
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--task", "translate"], "unknown task 'translate'; choose from: reverse copy sort"),
+        (["--task", "translate"], "unknown task 'translate'; choose from: reverse copy sort dates pairs"),
         (["--attention", "self"], "unknown attention 'self'; choose from: none additive dot location"),
         (["--steps", "-1"], "--steps: '-1' is not a whole number of at least 1"),
         (["--learning-rate", "0"], "--learning-rate: '0' is not a positive number"),

@@ -8,7 +8,7 @@ from flax import nnx
 
 from seq2seq.attention import ATTENTIONS, Additive, Location
 from seq2seq.lstm import LSTM, run_lstm
-from seq2seq.model import Seq2Seq
+from seq2seq.model import Seq2Seq, shift_right
 from seq2seq.tasks import with_targets
 from seq2seq.vocabulary import PAD, SPECIAL, pad
 
@@ -113,13 +113,34 @@ def test_location_can_step_in_either_direction_and_keeps_what_would_leave_the_se
     assert first.tolist() == [[1, 0, 0, 0]]
 
 
-def test_scheduled_sampling_at_ratio_one_is_teacher_forcing_and_at_zero_reads_no_target():
+def test_teacher_forcing_reads_the_true_tokens_and_free_running_those_that_greedy_search_writes():
     model, examples = small_model(), with_targets("reverse", pad(ROWS, width=6))
-    key = jax.random.key(0)
-    forced = model(examples.source, examples.target)
-    assert np.allclose(model.sample(examples.source, examples.target, ratio=1.0, key=key), forced, atol=1e-5)
-    other = examples.target.at[:, 1:].set(3)
-    free = [model.sample(examples.source, target, ratio=0.0, key=key) for target in (examples.target, other)]
-    assert np.array_equal(free[0], free[1])
-    assert np.allclose(free[0][:, 0], forced[:, 0], atol=1e-5), "before the first symbol there is nothing to force"
-    assert not np.allclose(free[0][:, 1:], forced[:, 1:], atol=1e-3)
+    key, true = jax.random.key(0), shift_right(examples.target)
+    assert np.array_equal(model.sample(examples.source, true, ratio=1.0, key=key), true)
+    free = np.asarray(model.sample(examples.source, true, ratio=0.0, key=key))
+    assert not np.array_equal(free, true)
+    logits = model(examples.source, examples.target, inputs=jnp.asarray(free))
+    assert np.array_equal(free[:, 0], true[:, 0]), "before the first symbol there is nothing to force"
+    assert np.array_equal(free[:, 1:], logits.argmax(-1)[:, :-1]), "each token is the likeliest after those before it"
+    mixed = np.asarray(model.sample(examples.source, true, ratio=0.5, key=key))
+    assert not np.array_equal(mixed, free)
+    assert not np.array_equal(mixed, true)
+
+
+def test_dropout_acts_in_training_only_and_needs_a_key_there():
+    model = Seq2Seq(SPECIAL + 9, embedding_size=6, hidden_size=8, attention_size=5, dropout=0.5, rngs=nnx.Rngs(0))
+    examples = with_targets("reverse", pad(ROWS, width=6))
+    model.train()
+    one, other = (model(examples.source, examples.target, rngs=nnx.Rngs(dropout=seed)) for seed in (0, 1))
+    assert not np.allclose(one, other)
+    model.eval()
+    assert np.array_equal(model(examples.source, examples.target), model(examples.source, examples.target))
+
+
+def test_a_tied_output_has_no_weights_of_its_own_for_the_tokens_but_a_bias():
+    sizes = {"embedding_size": 6, "hidden_size": 8, "attention_size": 5, "rngs": nnx.Rngs(0)}
+    tied, free = (Seq2Seq(SPECIAL + 90, tied_output=tied_output, **sizes) for tied_output in (True, False))
+    count = [sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model.output))) for model in (tied, free)]
+    assert count == [16 * 6 + 6 + 93, 16 * 93 + 93]
+    examples = with_targets("reverse", pad(ROWS, width=6))
+    assert tied(examples.source, examples.target).shape == (3, 7, 93)
