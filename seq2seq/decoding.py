@@ -40,11 +40,14 @@ class Alignment:
     """Where the model looked.
 
     Attributes:
-        source, output: the symbols, as a person would label them.
+        source_text, output_text: what was read and written, as a line for a person.
+        source, output: the same, symbol by symbol, as a person would label them.
         weights: a row for each symbol of the output, over the symbols of the source; it sums to less than one by what
             fell on the source's begin and end marks.
     """
 
+    source_text: str
+    output_text: str
     source: list[str]
     output: list[str]
     weights: Float[np.ndarray, "t s"]
@@ -93,9 +96,15 @@ def align(trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_lengt
     tokens = search(trained.model, padded, beam_size=beam_size, max_steps=2 * padded.shape[1]).tokens
     graph, variables = nnx.split(trained.model)
     weights = np.asarray(_align(graph, variables, padded, tokens))[0]
-    output = trained.vocabulary.pieces(np.asarray(tokens)[0])
-    labels = trained.vocabulary.pieces(source[0])
-    return Alignment(labels, output, weights[: len(output), 1 : 1 + len(labels)])
+    vocabulary, read, written = trained.vocabulary, source[0], np.asarray(tokens)[0]
+    labels, output = vocabulary.pieces(read), vocabulary.pieces(written)
+    return Alignment(
+        source_text=vocabulary.format(vocabulary.decode(read)),
+        output_text=vocabulary.format(vocabulary.decode(written)),
+        source=labels,
+        output=output,
+        weights=weights[: len(output), 1 : 1 + len(labels)],
+    )
 
 
 def search(model: Seq2Seq, source: Any, *, beam_size: int, max_steps: int) -> Hypotheses:

@@ -34,7 +34,7 @@ def choose_examples(trained: TrainedModel, judged: Score | TextScore) -> list[Al
     lengths = (judged.source != PAD).sum(1)
     usual = EXAMPLE_LENGTHS.get(trained.config.task, USUAL_LENGTHS)
     wanted = [length for length in usual if (lengths == length).any()] or [int(lengths.max())]
-    rows = [judged.source[np.argmax(lengths == length)] for length in wanted]
+    rows = [judged.source[np.flatnonzero(lengths == length)[(lengths == length).sum() // 2]] for length in wanted]
     return [align(trained, trained.vocabulary.decode(row)) for row in rows]
 
 
@@ -79,7 +79,7 @@ def describe(fitted: FitResult, judged: Score | TextScore, *, wall_seconds: floa
 def show(fitted: FitResult, judged: Score | TextScore, *, examples: Sequence[Alignment], console: Console) -> None:
     """Prints the examples and the result."""
     for example in examples:
-        lines = [f"\n  source {_line(example.source)}", f"  output {_line(example.output)}"]
+        lines = [f"\n  source {example.source_text}", f"  output {example.output_text}"]
         console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
         if fitted.trained.config.attention != "none" and len(example.output):
             places = " ".join(f"{int(row.argmax()) + 1}" for row in example.weights)
@@ -89,10 +89,3 @@ def show(fitted: FitResult, judged: Score | TextScore, *, examples: Sequence[Ali
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _line(pieces: Sequence[str]) -> str:
-    """Characters stand close; anything longer is set apart."""
-    if all(len(piece) == 1 for piece in pieces) and any(not piece.isdigit() for piece in pieces):
-        return "".join(pieces)
-    return " ".join(f"{piece:>2}" for piece in pieces)
