@@ -10,8 +10,11 @@ alignment into an alignment: weights over source positions that sum to one and a
 - none: Sutskever, Vinyals, Le, 2014, arXiv 1409.3215: the decoder knows the source by its initial state alone.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
@@ -62,22 +65,29 @@ class Dot(nnx.Module):
 
 
 class Location(nnx.Module):
-    """Moves the previous alignment: a soft choice among six places to look at, then sharpened.
+    """Looks beside a place: chooses where to start, then moves by one or stays, then sharpens.
 
-    The six: one to the left of where it looked before, the same place, one to the right, the first position, the last
-    position, and what additive attention finds by content. No move knows how long the source is, so what is learnt on
-    short sequences holds on long ones; and which moves a task needs is learnt, not wired in. Mass that would leave
-    the sequence stays on its edge. Without sharpening (weights ** gamma, gamma >= 1) each step would blur the
-    alignment a little, and hundreds of steps would blur it away.
+    It starts from where it looked before, from the first position, from the last, or from what additive attention finds
+    by content, and moves to the left, not at all, or to the right. The choices are soft, made anew at every step and
+    learnt, so no task is wired in. And none of them knows how long the source is: what is learnt on short sequences
+    holds on long ones (Dubois et al., 2020, arXiv 1911.03872; Chowdhury, Caragea, 2023, arXiv 2305.20019). A model that
+    learns to reverse starts from the last position, which is the end mark, moves to the left, and then from where it
+    looked before, always to the left, until it meets the begin mark.
 
-    Differences from the paper: the ends are places of their own, there is one soft choice in place of gate and shift.
+    Sharpening (weights ** gamma, gamma >= 1) undoes the blur of soft choices, which hundreds of steps would add up.
+    What would leave the sequence stays on its edge.
+
+    Differences from the paper: the two ends are starts, too. Without them the last symbol has to be found by content,
+    and in sequences of hundreds that finds a wrong one now and then. And fresh weights start from content, as additive
+    attention does, and sharpen little: a model that walks before it can search never learns to search, and to sort.
     """
 
-    MOVES = 6
+    STARTS, MOVES = 4, 3
+    PREFER_CONTENT, SHARPEN_LITTLE = 3.0, -2.0  # logits of fresh weights
 
     def __init__(self, memory_size: int, size: int, *, rngs: nnx.Rngs) -> None:
         self.content = Additive(memory_size, size, rngs=rngs)
-        self.query_size = size + self.MOVES + 1
+        self.query_size = size + self.STARTS + self.MOVES + 1
 
     def keys(self, memory: Float[Array, "b s m"]) -> Float[Array, "b s a"]:
         """What stays the same for all queries."""
@@ -90,21 +100,31 @@ class Location(nnx.Module):
         mask: Bool[Array, "b s"],
         previous: Float[Array, "b s"],
     ) -> Float[Array, "b s"]:
-        size = self.content.query_size
-        moves = jax.nn.softmax(query[:, size : size + self.MOVES])
-        gamma = 1 + jax.nn.softplus(query[:, size + self.MOVES :])
-        places = jnp.stack([*self._places(mask, previous), self.content(query[:, :size], keys, mask, previous)], 1)
-        weights = jnp.einsum("bp,bps->bs", moves, places)
+        parts = np.cumsum([self.content.query_size, self.STARTS, self.MOVES])
+        content, start, move, sharpness = jnp.split(query, parts, axis=1)
+        starts = [previous, *self._ends(mask), self.content(content, keys, mask, previous)]
+        weights = _choose(start.at[:, -1].add(self.PREFER_CONTENT), starts)
+        weights = _choose(move, self._moves(weights, mask))
+        gamma = 1 + jax.nn.softplus(sharpness + self.SHARPEN_LITTLE)
         return masked_softmax(gamma * jnp.log(weights + 1e-8), mask)
 
-    def _places(self, mask: Bool[Array, "b s"], previous: Float[Array, "b s"]) -> list[Float[Array, "b s"]]:
-        """Left, same, right, first and last."""
-        inner = jnp.pad(mask, ((0, 0), (0, 1)))[:, 1:]  # true where there is a position to the right
-        first, last = jnp.arange(mask.shape[1])[None, :] == 0, mask & ~inner
-        left = jnp.pad(previous, ((0, 0), (0, 1)))[:, 1:] + previous * first
-        right = (jnp.pad(previous, ((0, 0), (1, 0)))[:, :-1]) * mask + previous * last
-        ends = [jnp.broadcast_to(end, mask.shape).astype(previous.dtype) for end in (first, last)]
-        return [left, previous, right, *ends]
+    def _ends(self, mask: Bool[Array, "b s"]) -> tuple[Float[Array, "b s"], Float[Array, "b s"]]:
+        """The first position and the last."""
+        first = jnp.broadcast_to(jnp.arange(mask.shape[1])[None, :] == 0, mask.shape)
+        last = mask & ~jnp.pad(mask, ((0, 0), (0, 1)))[:, 1:]
+        return first.astype(jnp.float32), last.astype(jnp.float32)
+
+    def _moves(self, weights: Float[Array, "b s"], mask: Bool[Array, "b s"]) -> list[Float[Array, "b s"]]:
+        """One to the left, the same, one to the right."""
+        first, last = self._ends(mask)
+        left = jnp.pad(weights, ((0, 0), (0, 1)))[:, 1:] + weights * first
+        right = jnp.pad(weights, ((0, 0), (1, 0)))[:, :-1] * mask + weights * last
+        return [left, weights, right]
+
+
+def _choose(logits: Float[Array, "b p"], places: Sequence[Float[Array, "b s"]]) -> Float[Array, "b s"]:
+    """A soft choice among places to look at."""
+    return jnp.einsum("bp,bps->bs", jax.nn.softmax(logits), jnp.stack(places, axis=1))
 
 
 class NoAttention(nnx.Module):

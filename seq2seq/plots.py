@@ -1,9 +1,10 @@
-"""Figures of one run: how it learnt, where it looks, and which lengths it gets right.
+"""Figures of a run: how it learnt, where it looks, which lengths it gets right; and of many: how far attention reaches.
 
 Drawn with Figure objects on the Agg canvas: no display, no global state, the same bytes for the same numbers.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from jax_models.training.loop import EpochRecord
 from seq2seq.decoding import Alignment
 
 PAPER, INK, MUTED, GRID = "#ffffff", "#1b1f24", "#5d6671", "#e1e5ea"
 TRAINING, VALIDATION = "#e69f00", "#0072b2"  # of Okabe and Ito (2008), which colour-blind readers can tell apart
+SHADES = {"none": MUTED, "additive": VALIDATION, "dot": TRAINING, "location": "#009e73"}  # also theirs
 DPI = 150
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -105,6 +107,69 @@ def draw_lengths(scores: Mapping[int, float], *, title: str) -> bytes:
         return _png(figure)
 
 
+def draw_reach(
+    curves: Mapping[str, Mapping[int, tuple[float, float, float]]], *, trained: tuple[int, int], title: str
+) -> bytes:
+    """Exact match in percent by length (its mean, lowest and highest), a curve for each attention, as a PNG.
+
+    Made for a slide. Lengths are on a logarithmic scale; those of the training are shaded.
+    """
+    large: dict[Any, Any] = {"font.size": 14}
+    with matplotlib.rc_context(STYLE | large):
+        figure = _figure(10.0, 5.6, title, size=18.0)
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        first, last, longest = *trained, max(max(curve) for curve in curves.values())
+        axes.axvspan(first, last, color=GRID, alpha=0.5, linewidth=0)
+        axes.text(math.sqrt(first * last), 105, f"lengths of the training: {first} to {last}", color=MUTED, ha="center")
+        for number, (name, curve) in enumerate(curves.items()):
+            mean, low, high = zip(*curve.values(), strict=True)
+            width = 3 + 1.3 * (len(curves) - 1 - number)  # where curves coincide, all of them are seen
+            axes.fill_between(list(curve), low, high, color=SHADES[name], alpha=0.25, linewidth=0)
+            axes.plot(list(curve), mean, color=SHADES[name], linewidth=width, solid_capstyle="butt")
+        means = {name: {length: mean for length, (mean, _, _) in curve.items()} for name, curve in curves.items()}
+        _label_curves(axes, means)
+        axes.set_xlim(first * 0.93, longest * 1.1)
+        axes.set_ylim(-3, 113)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(MultipleLocator(25))
+        axes.set_xlabel("symbols in the source")
+        axes.set_ylabel("exact match, percent")
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        return _png(figure)
+
+
+def _label_curves(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> None:
+    """Writes each name right of where its curve falls; of curves that fall together, each at a height of its own.
+
+    Curves that do not fall have their names at the end, below them.
+    """
+    falls = {name: _fall(curve, 50) for name, curve in curves.items()}
+    fallen = sorted((name for name in curves if falls[name] is not None), key=lambda name: falls[name] or 0)
+    style: dict[str, Any] = {"fontsize": 16, "fontweight": "bold"}
+    for name, height in zip(fallen, np.linspace(72, 28, len(fallen)), strict=True):
+        own = _fall(curves[name], height) or 0
+        beside = [fall for other in fallen if own <= (fall := _fall(curves[other], height) or 0) < 1.6 * own]
+        place, line = (1.15 * max(beside), height), {"arrowstyle": "-", "color": SHADES[name], "linewidth": 1.5}
+        axes.annotate(name, (own, height), place, color=SHADES[name], va="center", arrowprops=line, **style)
+    for number, name in enumerate(name for name in curves if falls[name] is None):
+        length, value = list(curves[name].items())[-1]
+        axes.text(length, value - 4 - 8 * number, name, color=SHADES[name], ha="right", va="top", **style)
+
+
+def _fall(curve: Mapping[int, float], level: float) -> float | None:
+    """The length at which a curve first falls below a level, or None if it does not; between lengths on a log scale."""
+    lengths, values = list(curve), list(curve.values())
+    for number, value in enumerate(values):
+        if value < level:
+            before = max(0, number - 1)
+            ends = np.log([lengths[before], lengths[number]])
+            return float(np.exp(np.interp(level, [value, values[before]], ends[::-1])))
+    return None
+
+
 def _heatmap(axes: Axes, example: Alignment) -> None:
     source, output = example.source, example.output
     axes.imshow(example.weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
@@ -120,10 +185,10 @@ def _heatmap(axes: Axes, example: Alignment) -> None:
         spine.set_visible(False)
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
+def _figure(width: float, height: float, title: str, *, size: float = 12.0) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(title, x=0.012, ha="left", fontsize=size, fontweight="bold")
     return figure
 
 

@@ -1,13 +1,10 @@
 """What a run leaves behind: examples, figures, metrics, and the last lines on the screen."""
 
 import dataclasses
-import importlib.metadata
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 
@@ -15,6 +12,7 @@ from jax_models.output import write_text
 from seq2seq import plots
 from seq2seq.decoding import Alignment, align
 from seq2seq.learning import FitResult
+from seq2seq.machine import surroundings
 from seq2seq.scoring import Score
 from seq2seq.storage import TrainedModel
 from seq2seq.text_scores import TextScore
@@ -60,7 +58,6 @@ def write_run(
 def describe(fitted: FitResult, judged: Score | TextScore, *, wall_seconds: float) -> dict[str, Any]:
     """What `metrics.json` holds: fractions, BLEU and chrF of 100, seconds, losses in nats per token."""
     config = fitted.trained.config
-    packages = ("jax", "flax", "optax", "numpy")
     return {
         "run": config.run,
         **judged.metrics,
@@ -70,9 +67,7 @@ def describe(fitted: FitResult, judged: Score | TextScore, *, wall_seconds: floa
         "params": fitted.num_params,
         "config": dataclasses.asdict(config),
         "history": [dataclasses.asdict(record) for record in fitted.history],
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in packages},
-        "device": {"kind": jax.local_devices()[0].device_kind, "count": jax.local_device_count()},
+        **surroundings(),
     }
 
 

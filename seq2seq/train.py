@@ -4,12 +4,10 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -22,6 +20,7 @@ from seq2seq.configuration import TASKS, TrainConfig, resolve_config
 from seq2seq.data import make_data
 from seq2seq.decoding import decode
 from seq2seq.learning import FitResult, train
+from seq2seq.machine import share_the_cores
 from seq2seq.pairs import Texts, read_texts
 from seq2seq.reporting import choose_examples, describe, show, write_run
 from seq2seq.scoring import Score, score
@@ -29,7 +28,6 @@ from seq2seq.storage import TrainedModel, save_model
 from seq2seq.tasks import INTEGER_TASKS
 from seq2seq.text_scores import TextScore, sacrebleu_metrics
 
-MOST_CORES = 8  # more share a batch too thinly
 BEAM_SIZE = 5
 
 DESCRIPTION = """\
@@ -103,18 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_run(fitted, judged, examples=examples, out=out, metrics=text)
     show(fitted, judged, examples=examples, console=console)
     console.print(f"Written: {out}", highlight=False, soft_wrap=True)
-
-
-def share_the_cores() -> None:
-    """Makes every core of a CPU a device of its own, which takes its share of each batch.
-
-    A step of an LSTM is too small for XLA to spread over cores: on two of them, two devices take 91 ms for a step and
-    one takes 114. On accelerators, and where the number of devices is set already, nothing changes.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # JAX runs already: it keeps the devices that it has
-            jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
 
 
 def judge(trained: TrainedModel, unseen: Texts | None, *, beam_size: int = BEAM_SIZE) -> Score | TextScore:

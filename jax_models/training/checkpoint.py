@@ -47,8 +47,9 @@ class Checkpoints:
                 f"{self._directory} holds checkpoints of {run.get('run', 'another program')}, not of {self._run}; "
                 "choose another folder or move that one away"
             )
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _to_store(state))
         loaded = self._read(self._checkpointer.load, step, abstract)
+        loaded = jax.tree.map(lambda given, stored: stored if given.size else given, state, loaded)
         if _digest(loaded) != run.get("digest"):
             raise self._damaged(step)
         return loaded, [EpochRecord(**record) for record in run["history"]]
@@ -72,7 +73,7 @@ class Checkpoints:
         records: Any = [dataclasses.asdict(record) for record in history]
         run: Any = {"run": self._run, "history": records, "digest": _digest(state)}
         try:
-            self._checkpointer.save(len(history), state, force=True, custom_metadata=run)
+            self._checkpointer.save(len(history), _to_store(state), force=True, custom_metadata=run)
         except Exception as error:  # a full disk is a ValueError of tensorstore's, of several lines
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(f"cannot save a checkpoint in {self._directory}: {reason}") from error
@@ -80,6 +81,11 @@ class Checkpoints:
     def close(self) -> None:
         """Ends orbax's threads; what was saved is on the disk already."""
         self._checkpointer.close()
+
+
+def _to_store(state: TrainState) -> TrainState:
+    """The state without arrays that have no element: orbax refuses them."""
+    return jax.tree.map(lambda leaf: leaf if leaf.size else None, state)
 
 
 def _digest(state: TrainState) -> str:

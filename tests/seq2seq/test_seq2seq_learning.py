@@ -114,7 +114,7 @@ def test_the_command_writes_metrics_a_model_and_figures_and_goes_on_after_a_kill
         "from pathlib import Path\n"
         "from seq2seq import TrainConfig\n"
         "from seq2seq.learning import train\n"
-        "from seq2seq.train import share_the_cores\n"
+        "from seq2seq.machine import share_the_cores\n"
         "share_the_cores()\n"
         "config = TrainConfig(steps=450, batch_size=8, max_length=3, vocabulary_size=4, hidden_size=16)\n"
         "die = lambda record: os.kill(os.getpid(), signal.SIGKILL) if record.epoch == 2 else None\n"

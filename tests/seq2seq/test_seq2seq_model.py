@@ -103,14 +103,15 @@ def test_gradients_written_by_hand_are_those_of_differences():
     assert sum(jax.tree.leaves(slopes)) == pytest.approx(float(moved[1] - moved[0]) / 2e-3, rel=2e-2)
 
 
-def test_location_can_step_in_either_direction_and_keeps_what_would_leave_the_sequence():
+def test_location_moves_one_place_in_either_direction_and_keeps_what_would_leave_the_sequence():
     attention = Location(6, 5, rngs=nnx.Rngs(3))
     mask = jnp.asarray([[True, True, True, False]])
-    previous = jnp.asarray([[0.0, 0.0, 1.0, 0.0]])
-    left, same, right, first, last = attention._places(mask, previous)
-    assert left.tolist() == [[0, 1, 0, 0]]
-    assert same.tolist() == right.tolist() == last.tolist() == [[0, 0, 1, 0]]
-    assert first.tolist() == [[1, 0, 0, 0]]
+    first, last = attention._ends(mask)
+    assert (first.tolist(), last.tolist()) == ([[1, 0, 0, 0]], [[0, 0, 1, 0]])
+    left, same, right = attention._moves(jnp.asarray([[0.1, 0.2, 0.7, 0.0]]), mask)
+    assert np.allclose(left, [[0.3, 0.7, 0, 0]])
+    assert np.allclose(same, [[0.1, 0.2, 0.7, 0]])
+    assert np.allclose(right, [[0, 0.1, 0.9, 0]])
 
 
 def test_teacher_forcing_reads_the_true_tokens_and_free_running_those_that_greedy_search_writes():
