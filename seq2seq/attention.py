@@ -18,6 +18,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from seq2seq.products import product
+
 _glorot = nnx.initializers.glorot_uniform()
 
 
@@ -31,7 +33,7 @@ class Additive(nnx.Module):
 
     def keys(self, memory: Float[Array, "b s m"]) -> Float[Array, "b s a"]:
         """What stays the same for all queries."""
-        return memory @ self.key_kernel[...]
+        return product(memory, self.key_kernel[...])
 
     def __call__(
         self,
@@ -52,7 +54,7 @@ class Dot(nnx.Module):
 
     def keys(self, memory: Float[Array, "b s m"]) -> Float[Array, "b s a"]:
         """What stays the same for all queries."""
-        return memory @ self.key_kernel[...]
+        return product(memory, self.key_kernel[...])
 
     def __call__(
         self,
@@ -170,10 +172,11 @@ def _scores_forward(query, keys, kernel):
 def _scores_backward(residuals, d_scores):
     """By hand: tanh is computed again, which is cheaper than keeping it, and sums over positions are products.
 
-    XLA's CPU backend makes slow loops of sums over an axis that is not the last.
+    XLA's CPU backend makes slow loops of sums over an axis that is not the last, and of the tanh of a sum: hence the
+    sigmoid, which it vectorises.
     """
     query, keys, kernel = residuals
-    squashed = jnp.tanh(query[:, None, :] + keys)
+    squashed = 2 * jax.nn.sigmoid(2 * (query[:, None, :] + keys)) - 1  # tanh
     slope = 1 - squashed**2
     d_query = jnp.einsum("bs,bsa->ba", d_scores, slope) * kernel[None, :]
     d_keys = d_scores[:, :, None] * slope * kernel[None, None, :]

@@ -135,9 +135,9 @@ def greedy_search(model: Seq2Seq, source: Int[Array, "b s"], *, max_steps: int) 
         position, state, last, tokens, score = carry
         state, logits = model.step(memory, state, last)
         ended = (last == EOS) | (last == PAD)
-        log_probs = _log_probs(logits)
-        best = jnp.where(ended, PAD, log_probs.argmax(-1).astype(jnp.int32))
-        score = score + jnp.where(ended, 0, log_probs.max(-1))
+        best, log_prob = _most_likely(logits)
+        best = jnp.where(ended, PAD, best)
+        score = score + jnp.where(ended, 0, log_prob)
         return position + 1, state, best, tokens.at[:, position].set(best), score
 
     tokens = jnp.full((batch, max_steps), PAD, jnp.int32)
@@ -203,3 +203,14 @@ def _log_probs(logits: Float[Array, "b v"]) -> Float[Array, "b v"]:
     """Of tokens that may be written: neither padding nor the begin mark."""
     may = (jnp.arange(logits.shape[1]) >= EOS)[None, :]
     return jax.nn.log_softmax(jnp.where(may, logits, -jnp.inf))
+
+
+def _most_likely(logits: Float[Array, "b v"]) -> tuple[Int[Array, " b"], Float[Array, " b"]]:
+    """The token that `_log_probs` likes best, the first of equals, and its log-probability.
+
+    From the maximum, because XLA's CPU backend makes a slow loop of argmax.
+    """
+    logits = logits[:, EOS:]
+    highest = logits.max(-1, keepdims=True)
+    place = jnp.where(logits == highest, jnp.arange(logits.shape[1])[None, :], logits.shape[1]).min(-1)
+    return EOS + place.astype(jnp.int32), -jnp.log(jnp.exp(logits - highest).sum(-1))

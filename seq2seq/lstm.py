@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from seq2seq.products import affine
+
 _glorot = nnx.initializers.glorot_uniform()
 _orthogonal = nnx.initializers.orthogonal()
 
@@ -21,8 +23,7 @@ class LSTM(nnx.Module):
 
     def project(self, inputs: Float[Array, "*n i"]) -> Float[Array, "*n g"]:
         """The share of the inputs in the gates: known for all positions before the first step."""
-        projected = inputs @ self.input_kernel[...]
-        return projected + jnp.broadcast_to(self.bias[...], projected.shape)
+        return affine(inputs, self.input_kernel[...], self.bias[...])
 
 
 @jax.custom_vjp

@@ -9,7 +9,7 @@ attention's query are one product.
 """
 
 import dataclasses
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from seq2seq.attention import ATTENTIONS, attend
 from seq2seq.lstm import LSTM, lstm_update, run_lstm
+from seq2seq.products import affine
 from seq2seq.vocabulary import BOS, EOS, PAD
 
 _glorot = nnx.initializers.glorot_uniform()
@@ -173,8 +174,8 @@ class Seq2Seq(nnx.Module):
 
     def _project(self, inputs: Float[Array, "*n e"]) -> Float[Array, "*n q"]:
         """The share of the inputs in gates and query; in the query it is the bias."""
-        bias = jnp.broadcast_to(self.query_bias[...], (*inputs.shape[:-1], self.attention.query_size))
-        return jnp.concatenate([self.decoder.project(inputs), bias], axis=-1)
+        kernel = jnp.pad(self.decoder.input_kernel[...], ((0, 0), (0, self.attention.query_size)))
+        return affine(inputs, kernel, jnp.concatenate([self.decoder.bias[...], self.query_bias[...]]))
 
     def _logits(
         self, hidden: Float[Array, "*n h"], context: Float[Array, "*n h"], rngs: nnx.Rngs | None = None
@@ -190,7 +191,8 @@ class Output(nnx.Module):
         self.linear = nnx.Linear(in_size, num_tokens, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*n f"], embedding: Float[Array, "v e"]) -> Float[Array, "*n v"]:
-        return self.linear(features)
+        bias: Any = self.linear.bias
+        return affine(features, self.linear.kernel[...], bias[...])
 
 
 class TiedOutput(nnx.Module):

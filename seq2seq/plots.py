@@ -146,7 +146,7 @@ def _label_curves(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> None
 
     Curves that do not fall have their names at the end, below them.
     """
-    falls = {name: _fall(curve, 50) for name, curve in curves.items()}
+    falls = {name: _fall(curve, 50.0) for name, curve in curves.items()}
     fallen = sorted((name for name in curves if falls[name] is not None), key=lambda name: falls[name] or 0)
     style: dict[str, Any] = {"fontsize": 16, "fontweight": "bold"}
     for name, height in zip(fallen, np.linspace(72, 28, len(fallen)), strict=True):

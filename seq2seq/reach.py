@@ -119,7 +119,8 @@ def caption(runs: Sequence[Run]) -> str:
 def markdown_table(reaches: Sequence[Reach], runs: Sequence[Run]) -> str:
     """The whole of table.md."""
     headings, lines = _cells(reaches, runs[0].config)
-    table = tabulate(lines, headings, tablefmt="pipe", colalign=("left", *["right"] * (len(headings) - 1)))
+    sides = ("left", *["right"] * (len(headings) - 1))
+    table = tabulate(lines, headings, tablefmt="pipe", colalign=sides, disable_numparse=True)
     return f"{table}\n\n{caption(runs)}\n"
 
 

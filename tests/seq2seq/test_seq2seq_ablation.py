@@ -1,6 +1,7 @@
 """The ablation: nothing is trained twice, every error counts, and location attention goes beyond its training."""
 
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -19,19 +20,19 @@ from seq2seq.vocabulary import PAD, SPECIAL, Symbols
 
 TINY = TrainConfig(vocabulary_size=5, max_length=4, hidden_size=16, batch_size=8, steps=20)
 OPTIONS = ["--vocabulary-size", "5", "--max-length", "4", "--hidden-size", "16", "--batch-size", "8", "--steps", "20"]
-OPTIONS += ["--lengths", "6", "25", "--per-length", "30", "--seeds", "1"]
+OPTIONS += ["--lengths", "6", "--per-length", "30", "--seeds", "2"]
 
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """The runs that are trained while a test goes on; a sweep has two kinds of attention only, for speed."""
+    """The seeds that are trained while a test goes on; a sweep has one kind of attention only, for speed."""
     done = []
 
     def counted(config, **options):
-        done.append((config.attention, config.seed))
+        done.append(config.seed)
         return train(config, **options)
 
-    monkeypatch.setattr(ablation, "ATTENTIONS", ("none", "location"))
+    monkeypatch.setattr(ablation, "ATTENTIONS", ("none",))
     monkeypatch.setattr(ablation, "share_the_cores", lambda: None)
     monkeypatch.setattr(ablation, "train", counted)
     return done
@@ -43,23 +44,20 @@ def test_a_stopped_sweep_goes_on_and_trains_nothing_twice(trainings, tmp_path, m
         patch.setattr(ablation, "errors_by_length", stop)
         with pytest.raises(KeyboardInterrupt):
             ablation.main(options)
-    assert trainings == [("none", 0)]
+    assert trainings == [0]
     assert not (tmp_path / "ablation.json").exists()
     ablation.main(options)
-    assert trainings == [("none", 0), ("location", 0)]
+    assert trainings == [0, 1]
     written = {name: (tmp_path / name).read_bytes() for name in ("ablation.json", "table.md", "ablation.png")}
     ablation.main(options)
-    ablation.main([*options, "--seeds", "2"])
-    ablation.main(options)
-    assert trainings == [("none", 0), ("location", 0), ("none", 1), ("location", 1)]
+    assert trainings == [0, 1]
     assert written == {name: (tmp_path / name).read_bytes() for name in written}
     ablation.main([*options, "--lengths", "7"])
-    assert len(trainings) == 4, "other lengths are judged without training"
+    assert len(trainings) == 2, "other lengths are judged without training"
     numbers = json.loads((tmp_path / "ablation.json").read_text())
     assert [*numbers["runs"][0]["errors"]] == ["1", "2", "3", "4", "7"]
     assert numbers["runs"][0]["errors"]["1"][1] == 5, "of one symbol there are only as many as there are symbols"
-    assert numbers["runs"][1]["num_params"] > numbers["runs"][0]["num_params"]
-    assert "location, seed 1: exact match" in capsys.readouterr().out
+    assert "none, seed 1: exact match" in capsys.readouterr().out
 
 
 def stop(*_, **__):
@@ -120,23 +118,25 @@ def test_a_summary_has_mean_worst_and_best_seed_and_how_far_they_hold():
     assert reach.holds == 6, "what comes after the first failing length does not count"
     table = markdown_table([reach], runs)
     assert "| 99.5 (99.0–100) | 20.0 (0–40.0) | 100 |" in " ".join(table.split())
-    assert "Mean over 2 seeds" in table
+    assert "mean over 2 seeds" in table
 
 
 def test_100_percent_is_no_error_at_all_and_0_nothing_but():
-    assert [percent(share) for share in (1.0, 0.99996, 0.9994, 0.5, 0.0002, 0.0)] == [
+    assert [percent(share) for share in (1.0, 0.99996, 0.9996, 0.5, 0.0002, 0.0)] == [
         "100",
         "99.996",
-        "99.9",
+        "99.96",
         "50.0",
         "0.02",
         "0",
     ]
 
 
-def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the_start(tmp_path):
+def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the_start():
     def curve(*values):
-        return {length: (value, value / 2, value) for length, value in zip((1, 4, 6, 20), values, strict=True)}
+        return {
+            length: (float(value), value / 2, float(value)) for length, value in zip((1, 4, 6, 20), values, strict=True)
+        }
 
     curves = {
         "none": curve(0, 0, 0, 0),
@@ -144,8 +144,8 @@ def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the
         "dot": curve(100, 100, 45, 0),
         "location": curve(100, 100, 100, 100),
     }
-    (tmp_path / "figure.png").write_bytes(plots.draw_reach(curves, trained=(1, 4), title="A title"))
-    assert Image.open(tmp_path / "figure.png").size == (1500, 840)
+    figure = plots.draw_reach(curves, trained=(1, 4), title="A title")
+    assert Image.open(io.BytesIO(figure)).size == (1500, 840)
 
 
 @pytest.mark.parametrize(
