@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from jax_models.checks import check_at_least
+from jax_models.training.devices import data_mesh
 from seq2seq.model import Seq2Seq
 from seq2seq.storage import TrainedModel
 from seq2seq.vocabulary import BOS, EOS, PAD
@@ -95,7 +97,7 @@ def align(trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_lengt
     padded = _trim(source)
     tokens = search(trained.model, padded, beam_size=beam_size, max_steps=2 * padded.shape[1]).tokens
     graph, variables = nnx.split(trained.model)
-    weights = np.asarray(_align(graph, variables, padded, tokens))[0]
+    weights = np.asarray(_align(graph, variables, padded, np.asarray(tokens)))[0]
     vocabulary, read, written = trained.vocabulary, source[0], np.asarray(tokens)[0]
     labels, output = vocabulary.pieces(read), vocabulary.pieces(written)
     return Alignment(
@@ -108,17 +110,27 @@ def align(trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_lengt
 
 
 def search(model: Seq2Seq, source: Any, *, beam_size: int, max_steps: int) -> Hypotheses:
-    """Greedy search for a beam of 1, beam search for a wider one; compiled once per shape."""
+    """Greedy search for a beam of 1, beam search for a wider one; compiled once per shape.
+
+    The local devices that share the batch evenly each take a share, and end by themselves.
+    """
+    mesh = data_mesh(len(source))
     graph, variables = nnx.split(model)
-    return _search(graph, variables, source, beam_size=beam_size, max_steps=max_steps)
+    variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+    return _search(graph, variables, source, mesh=mesh, beam_size=beam_size, max_steps=max_steps)
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "beam_size", "max_steps"))
-def _search(graph: Any, variables: Any, source: Array, *, beam_size: int, max_steps: int) -> Hypotheses:
-    model = nnx.merge(graph, variables)
-    if beam_size == 1:
-        return greedy_search(model, source, max_steps=max_steps)
-    return beam_search(model, source, beam_size=beam_size, max_steps=max_steps)
+@functools.partial(jax.jit, static_argnames=("graph", "mesh", "beam_size", "max_steps"))
+def _search(graph: Any, variables: Any, source: Array, *, mesh: Mesh, beam_size: int, max_steps: int) -> Hypotheses:
+    def search_share(variables: Any, source: Array) -> Hypotheses:
+        model = nnx.merge(graph, variables)
+        if beam_size == 1:
+            return greedy_search(model, source, max_steps=max_steps)
+        return beam_search(model, source, beam_size=beam_size, max_steps=max_steps)
+
+    everywhere, share = PartitionSpec(), PartitionSpec("data")
+    sharded = jax.shard_map(search_share, mesh=mesh, in_specs=(everywhere, share), out_specs=share, check_vma=False)
+    return sharded(variables, source)
 
 
 @functools.partial(jax.jit, static_argnames="graph")
