@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 
@@ -46,16 +47,17 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or, if that fails, leaves the one that was there.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of the one at `path` when it is whole; if that fails, nothing changes.
 
     Raises:
         RunError: it could not be written.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("w") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -63,3 +65,23 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file, or leaves the one that was there.
+
+    Raises:
+        RunError: it could not be written.
+    """
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same for bytes.
+
+    Raises:
+        RunError: it could not be written.
+    """
+    with replacing(path) as file:
+        file.write(data)

@@ -11,13 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jax_models.checks import check_choice
 from jax_models.command_line import Parser, positive
-from jax_models.errors import RunError, run_cli
-from jax_models.output import locked, prepare_folder, write_text
+from jax_models.compilation import use_compilation_cache
+from jax_models.errors import RunError, UsageError, run_cli
+from jax_models.output import locked, prepare_folder, write_bytes, write_text
 from seq2seq import plots
 from seq2seq.attention import ATTENTIONS
 from seq2seq.configuration import TrainConfig, resolve_config
 from seq2seq.learning import train
-from seq2seq.lengths import errors_by_length
+from seq2seq.lengths import errors_by_length, sources_of_length
 from seq2seq.machine import share_the_cores, surroundings
 from seq2seq.reach import Reach, Run, markdown_table, percent, rich_table, summarise
 from seq2seq.storage import load_model, save_model
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     wanted = plan(options)
     share_the_cores()
+    use_compilation_cache()
     prepare_folder(options.out)
     console = Console()
     with locked(options.out):
@@ -85,6 +87,13 @@ def plan(options: argparse.Namespace) -> list[TrainConfig]:
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     given = {name: value for name, value in vars(options).items() if name in names and value is not None}
     seeds = range(options.seeds)
+    usual = resolve_config(**given)
+    for length in lengths_of(usual, options.lengths):
+        if not len(sources_of_length(length, 1, num_symbols=usual.vocabulary_size)):
+            raise UsageError(
+                f"of {usual.vocabulary_size} symbols no sequence of length {length} is held out; "
+                "raise the vocabulary size"
+            )
     return [resolve_config(attention=attention, seed=seed, **given) for seed in seeds for attention in ATTENTIONS]
 
 
@@ -134,12 +143,17 @@ def run_once(
             errors={},
         )
         write_run(run, folder)
-    lengths = sorted({*range(config.min_length, config.max_length + 1), *longer})
+    lengths = lengths_of(config, longer)
     if (run.per_length, list(run.errors)) != (per_length, lengths):
         errors = dict(errors_by_length(load_model(folder), lengths, per_length=per_length))
         run = dataclasses.replace(run, per_length=per_length, errors=errors)
         write_run(run, folder)
     return run
+
+
+def lengths_of(config: TrainConfig, longer: Sequence[int]) -> list[int]:
+    """The lengths to judge: those of the training, and longer ones."""
+    return sorted({*range(config.min_length, config.max_length + 1), *longer})
 
 
 def read_run(folder: Path) -> Run | None:
@@ -154,7 +168,7 @@ def read_run(folder: Path) -> Run | None:
         fields = json.loads((folder / RUN).read_text())
         errors = {int(length): (wrong, judged) for length, (wrong, judged) in fields.pop("errors").items()}
         return Run(**fields | {"config": TrainConfig.from_fields(fields["config"]), "errors": errors})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder / RUN} is damaged ({error}); move {folder} away and type the command again") from error
 
 
@@ -179,7 +193,7 @@ def write_report(reaches: Sequence[Reach], runs: Sequence[Run], *, out: Path) ->
     curves = {reach.attention: {n: spread.in_percent() for n, spread in reach.by_length.items()} for reach in reaches}
     title = f"Can it {config.task} sequences longer than all it was trained on?"
     figure = plots.draw_reach(curves, trained=(config.min_length, config.max_length), title=title)
-    (out / "ablation.png").write_bytes(figure)
+    write_bytes(out / "ablation.png", figure)
 
 
 def in_a_line(run: Run) -> str:

@@ -1,5 +1,6 @@
 """The weights of the best epoch so far, for early stopping. In a folder they survive a kill."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_models.errors import RunError
-from seq2seq.storage import replacing
+from jax_models.output import replacing
+from jax_models.training.loop import EpochRecord
 
 FILE = "best.npz"
 
@@ -42,6 +44,11 @@ class Best:
                 arrays: dict[str, Any] = {str(number): leaf for number, leaf in enumerate(self._leaves)}
                 with replacing(self._folder / FILE) as file:
                     np.savez(file, run=self._run, loss=loss, **arrays)
+
+    def check(self, history: Sequence[EpochRecord]) -> None:
+        """Raises: RunError, if an epoch of the history was better than what is kept: the file was lost."""
+        if history and self._loss > min(record.validation_loss for record in history):
+            raise RunError(f"{FILE} in {self._folder} is missing or old; move {self._folder} away, and train again")
 
     def variables(self, *, like: Any) -> Any:
         """The best, in the structure of others that were offered."""

@@ -72,6 +72,12 @@ class Recipe(OptimizerConfig):
     dropout: float = 0.0
     label_smoothing: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_choice("optimizer", self.optimizer, ("sgd", "adam", "adamw", "muon"))
+        for name in ("input_noise", "dropout", "label_smoothing"):
+            if not 0 <= (share := getattr(self, name)) < 1:
+                raise UsageError(f"{name.replace('_', ' ')} is {share}; it must be from 0 to less than 1")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -109,7 +115,7 @@ class TrainConfig:
     bidirectional: bool = True
     tied_output: bool = False
     patience: int = 0
-    teacher_forcing: tuple[float, float] = (1.0, 1.0)
+    teacher_forcing: tuple[float, ...] = (1.0, 1.0)
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -117,7 +123,8 @@ class TrainConfig:
         check_choice("attention", self.attention, ATTENTIONS)
         length, unused = ("epochs", "steps") if self.task == "pairs" else ("steps", "epochs")
         if getattr(self, unused):
-            raise UsageError(f"the task {self.task} counts {length}, not {unused}")
+            hint = f"resolve_config({self.task!r}) has the usual settings"
+            raise UsageError(f"the task {self.task} counts {length}, so {unused} must be 0; {hint}")
         for name in (length, "batch_size", "min_length", "hidden_size", "embedding_size", "attention_size"):
             check_at_least(1, name, getattr(self, name))
         check_at_least(0, "patience", self.patience)
@@ -129,8 +136,8 @@ class TrainConfig:
             )
         if self.bidirectional and self.hidden_size % 2:
             raise UsageError(f"hidden size is {self.hidden_size}; two directions need an even one")
-        if not all(0 <= ratio <= 1 for ratio in self.teacher_forcing):
-            raise UsageError(f"teacher forcing is {self.teacher_forcing}; both numbers must lie between 0 and 1")
+        if len(self.teacher_forcing) != 2 or not all(0 <= ratio <= 1 for ratio in self.teacher_forcing):
+            raise UsageError(f"teacher forcing is {self.teacher_forcing}; two numbers between 0 and 1 are needed")
 
     @property
     def run(self) -> str:

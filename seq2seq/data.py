@@ -42,6 +42,7 @@ class TaskData:
         draw: draws a step's examples from a key, inside the compiled step; where `batches` gives None.
         exact: whether there is one right answer, so that outputs can be judged by exact match.
         test: what the finished model is judged on, by exact match.
+        left_out: how many pairs are too long to train on.
     """
 
     vocabulary: Vocabulary
@@ -51,7 +52,8 @@ class TaskData:
     draw: Callable[[Array], Examples] | None
     validation: Examples
     exact: bool
-    test: Callable[[], Examples] | None
+    test: Examples | None
+    left_out: int = 0
 
     @property
     def steps(self) -> int:
@@ -98,6 +100,12 @@ def _integers(config: TrainConfig) -> TaskData:
     def held_out(part: int, count: int) -> Examples:
         return with_targets(config.task, held_out_sources(part, count, **ranges(config)))
 
+    validation, test = held_out(VALIDATION, VALIDATION_SIZE), held_out(TEST, TEST_SIZE)
+    if not len(validation) or not len(test):
+        raise UsageError(
+            f"of {config.vocabulary_size} symbols there are too few sequences of at most {config.max_length} to hold "
+            "any out; raise the max length or the vocabulary size"
+        )
     epochs = _endless(config.steps, STEPS_PER_CALL)
     return TaskData(
         vocabulary=Symbols(tuple(range(config.vocabulary_size))),
@@ -105,13 +113,15 @@ def _integers(config: TrainConfig) -> TaskData:
         batches=lambda epoch: [None] * len(epochs[epoch]),
         shapes=[(count, None) for count in _distinct(epochs)],
         draw=draw,
-        validation=held_out(VALIDATION, VALIDATION_SIZE),
+        validation=validation,
         exact=True,
-        test=lambda: held_out(TEST, TEST_SIZE),
+        test=test,
     )
 
 
 def _dates(config: TrainConfig) -> TaskData:
+    if config.max_length < dates.LONGEST:
+        raise UsageError(f"max length is {config.max_length}; dates need at least {dates.LONGEST}")
     epochs = _endless(config.steps, STEPS_PER_CALL)
 
     def batches(epoch: int) -> Iterator[Examples]:
@@ -131,7 +141,7 @@ def _dates(config: TrainConfig) -> TaskData:
         draw=None,
         validation=dates.held_out_dates(VALIDATION, VALIDATION_SIZE, max_length=config.max_length),
         exact=True,
-        test=lambda: dates.held_out_dates(TEST, TEST_SIZE, max_length=config.max_length),
+        test=dates.held_out_dates(TEST, TEST_SIZE, max_length=config.max_length),
     )
 
 
@@ -139,8 +149,8 @@ def _pairs(config: TrainConfig, texts: Texts) -> TaskData:
     training, held_out = split_texts(texts)
     vocabulary = Subwords.learn((*training.sources, *training.targets), size=config.vocabulary_size)
     sources, targets = encode_texts(training, vocabulary, max_length=config.max_length)
-    validation = encode_texts(held_out, vocabulary, max_length=config.max_length)
-    if len(sources) < config.batch_size or not validation[0]:
+    validation = encode_texts(held_out, vocabulary, max_length=config.max_length, cut=True)
+    if len(sources) < config.batch_size:
         raise UsageError(
             f"{len(sources)} pairs of at most {config.max_length} subwords are left to train on, and a batch takes "
             f"{config.batch_size}; give more pairs, a smaller batch size or a larger max length"
@@ -163,6 +173,7 @@ def _pairs(config: TrainConfig, texts: Texts) -> TaskData:
         validation=as_examples(*validation),
         exact=False,
         test=None,
+        left_out=len(training) - len(sources),
     )
 
 

@@ -55,6 +55,7 @@ FORMATS: tuple[Format, ...] = (
     lambda date: f"{date.year}{date.month:02}{date.day:02}",
 )
 
+LONGEST = len("Wednesday, September 30, 2015")
 TARGET_LENGTH = len("2015-03-14") + 1  # with the end mark
 DAYS = (LAST - FIRST).days + 1
 

@@ -13,12 +13,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from jax_models.checks import check_at_least
+from jax_models.errors import UsageError
 from jax_models.training.devices import data_mesh
 from seq2seq.model import Seq2Seq
 from seq2seq.storage import TrainedModel
 from seq2seq.vocabulary import BOS, EOS, PAD
 
 CHUNK = 256  # sequences decoded at once
+USUAL_BEAM = 5  # for texts
 WIDTH = 8  # widths are rounded up to a multiple, so that few programs are compiled
 
 
@@ -72,28 +74,33 @@ def decode(
         UsageError: an unknown symbol, an empty sequence, one that is too long, or a beam without a place.
     """
     check_at_least(1, "beam size", beam_size)
+    if isinstance(sequences, str):
+        raise UsageError("decode takes a list of sequences; put the text into one: [text]")
     source = trained.vocabulary.encode(sequences, max_length=max_length or trained.config.max_length, cut=cut)
     order = np.argsort((source != PAD).sum(1), kind="stable")  # like lengths together, so that few steps are idle
     outputs: list[Any] = [None] * len(source)
+    rows = min(CHUNK, 1 << (len(source) - 1).bit_length())
+    searcher = Searcher(trained.model, batch_size=rows, beam_size=beam_size)
     for start in range(0, len(source), CHUNK):
         chosen = order[start : start + CHUNK]
         chunk = _trim(source[chosen])
-        rows = min(CHUNK, 1 << (len(chunk) - 1).bit_length())
         padded = np.pad(chunk, ((0, rows - len(chunk)), (0, 0)), mode="edge")
-        found = search(trained.model, padded, beam_size=beam_size, max_steps=2 * padded.shape[1])
+        found = searcher(padded, max_steps=2 * padded.shape[1])
         for index, tokens in zip(chosen, np.asarray(found.tokens), strict=False):
             outputs[index] = trained.vocabulary.decode(tokens)
     return outputs
 
 
-def align(trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_length: int | None = None) -> Alignment:
-    """Where the model looks when it writes its output for one sequence.
+def align(
+    trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_length: int | None = None, cut: bool = False
+) -> Alignment:
+    """Where the model looks when it writes its output for one sequence; the arguments are those of `decode`.
 
     Raises:
         UsageError: as `decode`.
     """
     check_at_least(1, "beam size", beam_size)
-    source = trained.vocabulary.encode([sequence], max_length=max_length or trained.config.max_length)
+    source = trained.vocabulary.encode([sequence], max_length=max_length or trained.config.max_length, cut=cut)
     padded = _trim(source)
     tokens = search(trained.model, padded, beam_size=beam_size, max_steps=2 * padded.shape[1]).tokens
     graph, variables = nnx.split(trained.model)
@@ -109,15 +116,26 @@ def align(trained: TrainedModel, sequence: Any, *, beam_size: int = 1, max_lengt
     )
 
 
-def search(model: Seq2Seq, source: Any, *, beam_size: int, max_steps: int) -> Hypotheses:
-    """Greedy search for a beam of 1, beam search for a wider one; compiled once per shape.
+class Searcher:
+    """A model made ready to search batches of one size: greedily for a beam of 1, or by beam search.
 
-    The local devices that share the batch evenly each take a share, and end by themselves.
+    The local devices that share the batch evenly hold the weights, take a share each and end by themselves.
     """
-    mesh = data_mesh(len(source))
-    graph, variables = nnx.split(model)
-    variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
-    return _search(graph, variables, source, mesh=mesh, beam_size=beam_size, max_steps=max_steps)
+
+    def __init__(self, model: Seq2Seq, *, batch_size: int, beam_size: int = 1) -> None:
+        self._mesh, self._beam_size = data_mesh(batch_size), beam_size
+        self._graph, variables = nnx.split(model)
+        self._variables = jax.device_put(variables, NamedSharding(self._mesh, PartitionSpec()))
+
+    def __call__(self, source: Any, *, max_steps: int) -> Hypotheses:
+        """Outputs of at most `max_steps` tokens; compiled once per shape."""
+        sizes = {"mesh": self._mesh, "beam_size": self._beam_size, "max_steps": max_steps}
+        return _search(self._graph, self._variables, source, **sizes)
+
+
+def search(model: Seq2Seq, source: Any, *, beam_size: int, max_steps: int) -> Hypotheses:
+    """One batch; for several, make one `Searcher`."""
+    return Searcher(model, batch_size=len(source), beam_size=beam_size)(source, max_steps=max_steps)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "mesh", "beam_size", "max_steps"))

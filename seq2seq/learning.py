@@ -1,6 +1,7 @@
 """From a configuration to a trained model."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from jax_models.compilation import use_compilation_cache
 from jax_models.training.checkpoint import Checkpoints
 from jax_models.training.devices import data_mesh
-from jax_models.training.loop import EpochRecord, TrainStep
+from jax_models.training.loop import Diverged, EpochRecord, TrainStep
 from jax_models.training.metrics import MetricSums
 from jax_models.training.optim import learning_rate_schedule, make_optimizer
 from jax_models.training.run import OnEpoch, OnStep, Work, run_epochs
@@ -35,7 +36,7 @@ from seq2seq.configuration import TrainConfig
 from seq2seq.data import TaskData, make_data
 from seq2seq.model import Seq2Seq, shift_right
 from seq2seq.pairs import Texts
-from seq2seq.scoring import forced_sums, masked_sums, score
+from seq2seq.scoring import forced_sums, masked_sums, score, smoothed_loss
 from seq2seq.storage import TrainedModel
 from seq2seq.tasks import Examples
 from seq2seq.vocabulary import PAD, SPECIAL
@@ -46,13 +47,18 @@ Batch = tuple[Any, Examples | None]
 
 @dataclasses.dataclass(frozen=True)
 class FitResult:
-    """A trained model, and what its training cost; training seconds count validation and not compilation."""
+    """A trained model, and what its training cost; training seconds count validation and not compilation.
+
+    Attributes:
+        left_out: how many pairs were too long to train on.
+    """
 
     trained: TrainedModel
     history: list[EpochRecord]
     num_params: int
     compile_seconds: float
     train_seconds: float
+    left_out: int
 
 
 def train(
@@ -92,28 +98,38 @@ def train(
     state = create_state(params, batch_stats, tx, key=key_steps, average=config.recipe.ema_decay > 0)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
 
+    run = config.run if texts is None else f"{config.run}/{texts.fingerprint}"
+    checkpoints = Checkpoints(checkpoint_dir, run) if checkpoint_dir else None
+    if checkpoints:
+        checkpoints.check()
+    best = Best(checkpoint_dir if config.patience else None, run)
+
     started = time.perf_counter()
     train_steps = make_train_step(network, tx, config=config, mesh=mesh, draw=data.draw, num_tokens=num_tokens)
     step = _compile(train_steps, state, data.shapes)
     compile_seconds = time.perf_counter() - started
 
-    run = config.run if texts is None else f"{config.run}/{texts.fingerprint}"
-    best = Best(checkpoint_dir if config.patience else None, run)
     rates = _rates(config, data.steps)
     ends = np.cumsum([sum(calls) for calls in data.epochs])
 
     def batches(epoch: int) -> Iterator[Batch]:
         start = ends[epoch] - sum(data.epochs[epoch])
-        for count, examples in zip(data.epochs[epoch], data.batches(epoch), strict=False):
+        for count, examples in zip(data.epochs[epoch], data.batches(epoch), strict=True):
             yield rates[start : start + count], examples
             start += count
 
     def judge(state: TrainState) -> tuple[float, float]:
         variables = _on_one_device(final_variables(state))
         loss, accuracy = _judge(network.assemble(*variables), data)
+        if not math.isfinite(loss):
+            raise Diverged(f"the validation loss became {loss} after {int(state.step)} steps; lower the learning rate")
         if config.patience:
             best.offer(variables, loss=loss)
         return loss, accuracy
+
+    def enough(history: Sequence[EpochRecord]) -> bool:
+        best.check(history if config.patience else [])
+        return _is_stale(history, config.patience)
 
     outcome = run_epochs(
         step,
@@ -123,12 +139,13 @@ def train(
             batches=batches,
             learning_rate=lambda epoch: float(rates[ends[epoch] - 1, 0]),
             judge=judge,
-            enough=lambda history: _is_stale(history, config.patience),
+            enough=enough,
         ),
-        checkpoints=Checkpoints(checkpoint_dir, run) if checkpoint_dir else None,
+        checkpoints=checkpoints,
         on_epoch=on_epoch,
         on_step=on_step,
     )
+    best.check(outcome.history if config.patience else [])
     last = _on_one_device(final_variables(outcome.state))
     model: Any = network.assemble(*(best.variables(like=last) if config.patience else last))
     return FitResult(
@@ -137,6 +154,7 @@ def train(
         num_params=sum(param.size for param in jax.tree.leaves(params)),
         compile_seconds=compile_seconds,
         train_seconds=sum(record.seconds for record in outcome.history),
+        left_out=data.left_out,
     )
 
 
@@ -178,8 +196,8 @@ def make_train_step(
         def loss_fn(params: Variables) -> tuple[Array, MetricSums]:
             model: Any = network.assemble(params, state.batch_stats, training=True)
             logits = model(own.source, own.target, inputs=inputs, rngs=nnx.Rngs(dropout=key_dropout))
-            own_sums = masked_sums(logits, own.target, label_smoothing=recipe.label_smoothing)
-            return own_sums.loss / count, own_sums
+            own_sums = masked_sums(logits, own.target)
+            return smoothed_loss(logits, own.target, own_sums, smoothing=recipe.label_smoothing) / count, own_sums
 
         grads, own_sums = jax.grad(loss_fn, has_aux=True)(state.params)
         grads, new_sums = jax.lax.psum((grads, own_sums), "data")

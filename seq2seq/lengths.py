@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from jaxtyping import Int
 
-from seq2seq.decoding import search
+from seq2seq.decoding import Searcher
 from seq2seq.storage import TrainedModel
 from seq2seq.tasks import SHORTEST_HELD_OUT, TEST, held_out_sources, with_targets
 from seq2seq.vocabulary import PAD, SPECIAL
@@ -18,6 +18,7 @@ def errors_by_length(
 ) -> Iterator[tuple[int, tuple[int, int]]]:
     """For each length how many of the model's own outputs, decoded greedily, have an error, and of how many."""
     config = trained.config
+    searcher = Searcher(trained.model, batch_size=per_length)
     for length in lengths:
         source = sources_of_length(length, per_length, num_symbols=config.vocabulary_size)
         width = config.max_length
@@ -25,7 +26,7 @@ def errors_by_length(
             width *= GROWTH
         rows = len(source)
         source = np.pad(source, ((0, per_length - rows), (0, width - length)), constant_values=PAD)
-        output = search(trained.model, source, beam_size=1, max_steps=width + 1).tokens
+        output = searcher(source, max_steps=width + 1).tokens
         target = with_targets(config.task, source).target
         exact = (np.asarray(output) == np.asarray(target)).all(1)[:rows]
         yield length, (int((~exact).sum()), rows)

@@ -1,7 +1,9 @@
 """Pairs of texts, such as sentences and their translations: read from files, cut into subwords, batched by length."""
 
+import codecs
 import dataclasses
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +26,10 @@ class Texts:
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.sources) != len(self.targets):
+            raise UsageError(f"{len(self.sources)} sources and {len(self.targets)} targets; they must belong together")
 
     @property
     def fingerprint(self) -> str:
@@ -67,9 +73,13 @@ def read_texts(files: Sequence[Path]) -> Texts:
     return Texts(*(tuple(" ".join(text.split()) for text in column) for column in columns))
 
 
-def encode_texts(texts: Texts, vocabulary: Subwords, *, max_length: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of the pairs of which neither text is too long; targets end with `EOS`."""
+def encode_texts(
+    texts: Texts, vocabulary: Subwords, *, max_length: int, cut: bool = False
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of the pairs; targets end with `EOS`. Pairs with a text that is too long are left out, or else cut."""
     sources, targets = vocabulary.tokens(texts.sources), vocabulary.tokens(texts.targets)
+    if cut:
+        sources, targets = ([row[:max_length] for row in rows] for rows in (sources, targets))
     fitting = [(a, b) for a, b in zip(sources, targets, strict=True) if 0 < len(a) <= max_length > len(b) > 0]
     return [source for source, _ in fitting], [[*target, EOS] for _, target in fitting]
 
@@ -91,13 +101,12 @@ def bucketed(
 ) -> Iterator[Int[np.ndarray, " b"]]:
     """Indices of one epoch's batches: pairs of like length together, batches in random order.
 
-    What is left over after whole batches waits for another epoch, whose order is another.
+    What is left over after whole batches, at random, waits for another epoch.
     """
-    order = rng.permutation(len(lengths))
+    order = rng.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
     pools = [order[start : start + POOL * batch_size] for start in range(0, len(order), POOL * batch_size)]
     ordered = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
-    whole = len(ordered) // batch_size
-    yield from rng.permutation(ordered[: whole * batch_size].reshape(whole, batch_size))
+    yield from rng.permutation(ordered.reshape(-1, batch_size))
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -105,16 +114,29 @@ def _read_lines(path: Path) -> list[str]:
         data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    for number, line in enumerate(data.split(b"\n"), 1):
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path}, line {number} is not UTF-8 ({error.reason}); convert the file") from error
-    lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    lines = decode_lines(data, str(path))
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
         raise UsageError(f"{path} is empty; it must hold one text or pair a line")
     return lines
+
+
+def decode_lines(data: bytes, name: str) -> list[str]:
+    """The lines of a text in UTF-8, without their ends; a line ends with a line feed, before which may be a return.
+
+    Raises:
+        UsageError: a line is not UTF-8; says which, of the text of that name.
+    """
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    if not lines[-1]:
+        lines.pop()  # the last line feed ends a line and begins none
+    decoded = []
+    for number, line in enumerate(lines, 1):
+        try:
+            decoded.append(line.removesuffix(b"\r").decode())
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{name}, line {number} is not UTF-8 ({error.reason}); convert it") from error
+    return decoded

@@ -150,8 +150,10 @@ def _label_curves(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> None
     fallen = sorted((name for name in curves if falls[name] is not None), key=lambda name: falls[name] or 0)
     style: dict[str, Any] = {"fontsize": 16, "fontweight": "bold"}
     for name, height in zip(fallen, np.linspace(72, 28, len(fallen)), strict=True):
-        own = _fall(curves[name], height) or 0
-        beside = [fall for other in fallen if own <= (fall := _fall(curves[other], height) or 0) < 1.6 * own]
+        height = max(height, min(curves[name].values()) + 0.1)  # a curve that stops falling before it comes so low
+        own = _fall(curves[name], height) or 0.0
+        falls_here = [_fall(curves[other], height) or 0.0 for other in fallen]
+        beside = [fall for fall in falls_here if own <= fall < 1.6 * own] or [own]
         place, line = (1.15 * max(beside), height), {"arrowstyle": "-", "color": SHADES[name], "linewidth": 1.5}
         axes.annotate(name, (own, height), place, color=SHADES[name], va="center", arrowprops=line, **style)
     for number, name in enumerate(name for name in curves if falls[name] is None):

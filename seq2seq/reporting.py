@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from jax_models.output import write_text
+from jax_models.output import write_bytes, write_text
 from seq2seq import plots
 from seq2seq.decoding import Alignment, align
 from seq2seq.learning import FitResult
@@ -28,7 +28,7 @@ def choose_examples(trained: TrainedModel, judged: Score | TextScore) -> list[Al
     if isinstance(judged, TextScore):
         readable = [text for text in judged.sources if len(text.split()) in EXAMPLE_WORDS] or [judged.sources[0]]
         texts = readable[:: -(-len(readable) // len(USUAL_LENGTHS))]
-        return [align(trained, text, beam_size=judged.beam_size) for text in texts]
+        return [align(trained, text, beam_size=judged.beam_size, cut=True) for text in texts]
     lengths = (judged.source != PAD).sum(1)
     usual = EXAMPLE_LENGTHS.get(trained.config.task, USUAL_LENGTHS)
     wanted = [length for length in usual if (lengths == length).any()] or [int(lengths.max())]
@@ -51,7 +51,7 @@ def write_run(
         figures["attention"] = plots.draw_attention(examples, title=f"Where it looks: {name}")
     (out / "figures").mkdir(exist_ok=True)
     for figure, data in figures.items():
-        (out / "figures" / f"{figure}.png").write_bytes(data)
+        write_bytes(out / "figures" / f"{figure}.png", data)
     write_text(out / "metrics.json", metrics)
 
 
@@ -65,6 +65,7 @@ def describe(fitted: FitResult, judged: Score | TextScore, *, wall_seconds: floa
         "compile_seconds": fitted.compile_seconds,
         "wall_seconds": wall_seconds,
         "params": fitted.num_params,
+        "training_pairs_left_out": fitted.left_out,
         "config": dataclasses.asdict(config),
         "history": [dataclasses.asdict(record) for record in fitted.history],
         **surroundings(),
@@ -79,6 +80,8 @@ def show(fitted: FitResult, judged: Score | TextScore, *, examples: Sequence[Ali
         if fitted.trained.config.attention != "none" and len(example.output):
             places = " ".join(f"{int(row.argmax()) + 1}" for row in example.weights)
             console.print(f"  looks at {places} of {len(example.source)}", highlight=False, style="dim", soft_wrap=True)
+    if fitted.left_out:
+        console.print(f"\n{fitted.left_out:,} pairs were too long to train on.", highlight=False, soft_wrap=True)
     console.print(
         f"\n{judged.summary}; {fitted.num_params:,} parameters, {fitted.train_seconds:.0f} s of training",
         highlight=False,

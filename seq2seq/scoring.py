@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from jax_models.training.metrics import MetricSums
-from seq2seq.decoding import search
+from seq2seq.decoding import Searcher
 from seq2seq.model import Seq2Seq
 from seq2seq.tasks import Examples
 from seq2seq.vocabulary import PAD
@@ -83,26 +83,31 @@ class Score:
         )
 
 
-def masked_sums(
-    logits: Float[Array, "b t v"], target: Int[Array, "b t"], *, label_smoothing: float = 0.0
-) -> MetricSums:
+def masked_sums(logits: Float[Array, "b t v"], target: Int[Array, "b t"]) -> MetricSums:
     """Cross-entropy (nats), hits and number of the tokens that are not padding."""
     mask = target != PAD
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, target)
-    if label_smoothing:
-        even = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)  # the cross-entropy of evenly spread targets
-        loss = (1 - label_smoothing) * loss + label_smoothing * even
     own = jnp.take_along_axis(logits, target[..., None], axis=-1)[..., 0]
     correct = (own >= logits.max(-1)) & mask  # argmax would be slower: the maximum is known from the loss
     return MetricSums((loss * mask).sum(), correct.sum().astype(loss.dtype), mask.sum().astype(loss.dtype))
 
 
+def smoothed_loss(
+    logits: Float[Array, "b t v"], target: Int[Array, "b t"], sums: MetricSums, *, smoothing: float
+) -> Float[Array, ""]:
+    """The sum of cross-entropies with this share of each target spread evenly over the vocabulary; see `Recipe`."""
+    if not smoothing:
+        return sums.loss
+    even = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)  # the cross-entropy of evenly spread targets
+    return (1 - smoothing) * sums.loss + smoothing * (even * (target != PAD)).sum()
+
+
 def score(model: Seq2Seq, examples: Examples) -> Score:
     """Decodes all sources and compares."""
     source, target = np.asarray(examples.source), np.asarray(examples.target)
-    outputs = []
+    outputs, searcher = [], Searcher(model, batch_size=min(CHUNK, len(source)))
     for some_source, some_target in _chunks(source, target):
-        outputs.append(search(model, some_source, beam_size=1, max_steps=some_target.shape[1]).tokens)
+        outputs.append(searcher(some_source, max_steps=some_target.shape[1]).tokens)
     output = np.concatenate([np.asarray(tokens) for tokens in outputs])[: len(source)]
     return Score(source, target, output, forced_sums(model, examples).means()[0])
 
@@ -130,5 +135,5 @@ def _forced_sums(graph: Any, variables: Any, source: Array, target: Array) -> Me
 
 
 def _fill_up(rows: np.ndarray, count: int) -> np.ndarray:
-    """The last rows of a set stand with rows of padding, so that one program serves all."""
+    """A part with too few rows gets rows of padding, so that one program serves all."""
     return np.pad(rows, ((0, count - len(rows)), (0, 0)), constant_values=PAD)

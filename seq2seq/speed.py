@@ -41,7 +41,7 @@ from jax_models.training.metrics import MetricSums
 from jax_models.training.optim import make_optimizer
 from jax_models.training.state import create_state, take_apart
 from seq2seq.configuration import TrainConfig
-from seq2seq.decoding import search
+from seq2seq.decoding import Searcher
 from seq2seq.learning import make_train_step
 from seq2seq.machine import share_the_cores
 from seq2seq.model import Seq2Seq, shift_right, wrap
@@ -69,7 +69,7 @@ TRIALS = 3  # measurements of each variant of PyTorch; the least counts
 TOLERANCE = 1e-4  # of logits; they are about 1
 LEAST_EQUAL = 0.99  # of the outputs: where two tokens are as likely, float error decides, and all that follows differs
 
-COLUMNS = ("size", "mode", "ms", "PyTorch ms", "tokens/s", "PyTorch tokens/s", "ratio", "PyTorch's fastest", "error")
+COLUMNS = ("size", "mode", "ms", "PyTorch", "tokens/s", "PyTorch", "ratio (range)")
 
 DESCRIPTION = """\
 Measures our training step and greedy decoding beside PyTorch's, for the same network with additive attention, on the
@@ -316,9 +316,10 @@ def torch_training(config: TrainConfig, model: Seq2Seq, examples: Examples, *, v
 
 def our_decoding(model: Seq2Seq, source: Any, *, max_steps: int) -> Block:
     """The search of `seq2seq.decode`; gives the outputs."""
+    searcher = Searcher(model, batch_size=len(source))
 
     def block() -> np.ndarray:
-        found = [search(model, source, beam_size=1, max_steps=max_steps) for _ in range(STEPS)]
+        found = [searcher(source, max_steps=max_steps) for _ in range(STEPS)]
         return np.asarray(jax.block_until_ready(found)[-1].tokens)
 
     return block
@@ -493,6 +494,7 @@ def markdown(measurements: Sequence[Measurement]) -> str:
     """The table, and below it where it comes from."""
     lines = [" | ".join(("", *COLUMNS, "")).strip(), "|" + " --- |" * len(COLUMNS)]
     lines += [" | ".join(("", *_cells(measurement), "")).strip() for measurement in measurements]
+    lines += ["", *(f"- {_in_words(measurement)}" for measurement in measurements)]
     facts = surroundings()
     versions = ", ".join(f"{package} {version}" for package, version in facts.pop("versions").items())
     return "\n".join([*lines, "", f"{', '.join(f'{name} {fact}' for name, fact in facts.items())}; {versions}", ""])
@@ -522,10 +524,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             compiled=(False,) if options.eager else (False, True),
             say=lambda line: console.print(line, style="dim", highlight=False),
         )
-    table = Table(*COLUMNS, box=box.SIMPLE)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, column in enumerate(COLUMNS):
+        table.add_column(column, justify="right" if number > 1 else "left")
     for measurement in measurements:
         table.add_row(*_cells(measurement))
     console.print(table)
+    console.print("\n".join(map(_in_words, measurements)), highlight=False, soft_wrap=True)
     rows = [dataclasses.asdict(measurement) for measurement in measurements]
     if options.json:
         print(json.dumps(rows, indent=1, allow_nan=False))
@@ -545,10 +550,16 @@ def _cells(row: Measurement) -> list[str]:
         f"{row.torch_ms:.1f}",
         f"{row.ours_tokens_per_second:,.0f}",
         f"{row.torch_tokens_per_second:,.0f}",
-        f"{row.ratio:.2f} ({least:.2f} to {greatest:.2f}, n={row.pairs})",
-        row.torch_variant,
-        f"{row.difference:.0e}",
+        f"{row.ratio:.2f} ({least:.2f}–{greatest:.2f})",
     ]
+
+
+def _in_words(row: Measurement) -> str:
+    """What the table has no place for."""
+    return (
+        f"{row.size} {row.mode}: n = {row.pairs} pairs; PyTorch's fastest of {len(row.torch_variants_ms)} is "
+        f"{row.torch_variant}; the logits differ by {row.difference:.0e} at most"
+    )
 
 
 def _seconds(block: Block) -> float:

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,10 @@ import numpy as np
 from flax import nnx
 
 from jax_models.errors import RunError, UsageError
+from jax_models.output import replacing
 from seq2seq.configuration import TrainConfig
 from seq2seq.model import Seq2Seq
-from seq2seq.subwords import Subwords
+from seq2seq.subwords import MissingPackage, Subwords
 from seq2seq.vocabulary import Characters, Symbols, Vocabulary
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.npz"
@@ -61,14 +59,16 @@ def load_model(folder: str | Path, *, task: str | None = None) -> TrainedModel:
         raise UsageError(f"{folder} holds no finished model ({DESCRIPTION} is missing); {hint}")
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if description["format"] != FORMAT:
+            raise ValueError(f"format {description['format']}, not {FORMAT}")
         config = TrainConfig.from_fields(description["config"])
         vocabulary = _vocabulary(description["vocabulary"])
         with np.load(folder / WEIGHTS) as file:
             weights = {path: file[path] for path in file.files}
         model = _fill(config, vocabulary.num_tokens, weights)
-    except UsageError:  # a package that the vocabulary needs is missing
+    except MissingPackage:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # by kind of damage EOFError, KeyError, tokenizers' own and others
         raise RunError(f"the model in {folder} is damaged ({error}); train it again") from error
     if task is not None and config.task != task:
         raise UsageError(f"the model in {folder} is of the task {config.task}, not {task}; name another folder")
@@ -109,22 +109,3 @@ def _name(path: Any) -> str:
     """For example "decoder.kernel"."""
     names = [str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", "")))) for entry in path]
     return ".".join(name for name in names if name != "value")
-
-
-class replacing:
-    """A file to write that takes its place when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Any:
-        self._file = tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=self._path.name, delete=False)
-        return self._file
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._file.close()
-        if kind is None:
-            os.chmod(self._file.name, 0o644)
-            os.replace(self._file.name, self._path)
-        else:
-            os.unlink(self._file.name)

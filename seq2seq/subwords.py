@@ -18,6 +18,10 @@ MARKS = ("<pad>", "<begin>", "<end>")  # in the order of their ids in `vocabular
 SPACE = "\u2581"  # what stands for a space before a word
 
 
+class MissingPackage(UsageError):
+    """A package that texts need is not installed."""
+
+
 class Subwords:
     """A vocabulary of subwords. A sequence is a string; its Unicode form is NFC, its spaces single."""
 
@@ -29,7 +33,7 @@ class Subwords:
 
     @classmethod
     def learn(cls, texts: Iterable[str], *, size: int) -> "Subwords":
-        """The `size` most useful subwords of these texts, or fewer where they do not hold so many."""
+        """The `size` most useful subwords: fewer if the texts hold no more, more if they have more letters."""
         library = _library()
         tokenizer = library.Tokenizer(library.models.BPE())
         tokenizer.normalizer = library.normalizers.NFC()
@@ -106,5 +110,5 @@ def _library() -> Any:
         import tokenizers.pre_tokenizers
         import tokenizers.trainers
     except ImportError:
-        raise UsageError("text needs the package tokenizers: pip install -e '.[text]'") from None
+        raise MissingPackage("text needs the package tokenizers: pip install -e '.[text]'") from None
     return tokenizers

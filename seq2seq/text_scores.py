@@ -4,7 +4,7 @@ import dataclasses
 from functools import cached_property
 from typing import Any
 
-from jax_models.errors import UsageError
+from seq2seq.subwords import MissingPackage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,5 +62,5 @@ def sacrebleu_metrics() -> Any:
     try:
         import sacrebleu.metrics
     except ImportError:
-        raise UsageError("scores of texts need the package sacrebleu: pip install -e '.[text]'") from None
+        raise MissingPackage("scores of texts need the package sacrebleu: pip install -e '.[text]'") from None
     return sacrebleu.metrics

@@ -18,7 +18,7 @@ from jax_models.training.loop import EpochRecord
 from seq2seq.attention import ATTENTIONS
 from seq2seq.configuration import TASKS, TrainConfig, resolve_config
 from seq2seq.data import make_data
-from seq2seq.decoding import decode
+from seq2seq.decoding import USUAL_BEAM, decode
 from seq2seq.learning import FitResult, train
 from seq2seq.machine import share_the_cores
 from seq2seq.pairs import Texts, read_texts
@@ -27,8 +27,6 @@ from seq2seq.scoring import Score, score
 from seq2seq.storage import TrainedModel, save_model
 from seq2seq.tasks import INTEGER_TASKS
 from seq2seq.text_scores import TextScore, sacrebleu_metrics
-
-BEAM_SIZE = 5
 
 DESCRIPTION = """\
 Trains an LSTM encoder-decoder with attention: to reverse, copy or sort sequences of integers, to write dates as ISO
@@ -46,7 +44,7 @@ two files whose lines belong together, UTF-8, plain or .gz. The last pairs of th
 what lands in OUT:
   metrics.json               exact match, token accuracy, errors (or BLEU and chrF), times, configuration, history
   model.json, weights.npz    the model: python -m seq2seq.translate, or: from seq2seq import load_model, decode
-  checkpoints/               the last two epochs; a stopped run goes on from there: type the same command again
+  checkpoints/               the last two epochs and, for pairs, the best; a stopped run goes on: type the command again
   figures/                   loss and accuracy, attention, exact match by length
   outputs.txt                for pairs: what it made of the validation file
 
@@ -94,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with locked(out):
         fitted = _train_visibly(config, texts=texts, checkpoint_dir=out / "checkpoints", console=console)
         save_model(fitted.trained, out)
-        judged = judge(fitted.trained, unseen, beam_size=options.beam_size or BEAM_SIZE)
+        judged = judge(fitted.trained, unseen, beam_size=options.beam_size or USUAL_BEAM)
         examples = choose_examples(fitted.trained, judged)
         metrics = describe(fitted, judged, wall_seconds=time.perf_counter() - started)
         text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
@@ -103,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"Written: {out}", highlight=False, soft_wrap=True)
 
 
-def judge(trained: TrainedModel, unseen: Texts | None, *, beam_size: int = BEAM_SIZE) -> Score | TextScore:
+def judge(trained: TrainedModel, unseen: Texts | None, *, beam_size: int = USUAL_BEAM) -> Score | TextScore:
     """The model's outputs for what it has not seen: held-out examples by greedy search, or texts by beam search.
 
     What of a text goes beyond the model's longest is cut off, and the reference stays whole.
@@ -111,7 +109,7 @@ def judge(trained: TrainedModel, unseen: Texts | None, *, beam_size: int = BEAM_
     if unseen is None:
         test = make_data(trained.config).test
         assert test is not None
-        return score(trained.model, test())
+        return score(trained.model, test)
     outputs = decode(trained, unseen.sources, beam_size=beam_size, cut=True)
     return TextScore(unseen.sources, unseen.targets, tuple(outputs), beam_size)
 
@@ -190,7 +188,7 @@ def _parser() -> Parser:
     )
     add("--train-file", type=Path, nargs="+", metavar="FILE", help="pairs to learn from: one file with tabs, or two")
     add("--valid-file", type=Path, nargs="+", metavar="FILE", help="pairs to be judged by, likewise")
-    add("--beam-size", type=positive, metavar="N", help=f"of the search for the judged texts (default: {BEAM_SIZE})")
+    add("--beam-size", type=positive, metavar="N", help=f"of the search for the judged texts (default: {USUAL_BEAM})")
     add("--out", type=Path, metavar="DIR", help="folder for what it writes (default: out/RUN)")
     return parser
 

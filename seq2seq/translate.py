@@ -1,18 +1,18 @@
 """`python -m seq2seq.translate`: what a trained model makes of your lines, from a file, a pipe or the keyboard."""
 
-import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from jax_models.command_line import Parser, positive
+from jax_models.compilation import use_compilation_cache
 from jax_models.errors import UsageError, run_cli
+from jax_models.output import write_bytes
 from seq2seq import plots
-from seq2seq.decoding import align, decode
+from seq2seq.decoding import USUAL_BEAM, align, decode
+from seq2seq.pairs import decode_lines
 from seq2seq.storage import TrainedModel, load_model
-
-BEAM_SIZE = 5
 
 DESCRIPTION = """\
 Writes what a model trained by `python -m seq2seq.train` makes of each line: integers with spaces between them, a date,
@@ -40,10 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("file", type=Path, nargs="?", metavar="FILE", help="lines to read, UTF-8 (default: standard input)")
     add("--checkpoint", type=Path, required=True, metavar="DIR", help="the OUT of a training")
     add("--task", metavar="NAME", help="refuse a model of another task")
-    add("--beam-size", type=positive, default=BEAM_SIZE, metavar="N", help="1 is greedy search (default: %(default)s)")
+    add("--beam-size", type=positive, default=USUAL_BEAM, metavar="N", help="1 is greedy search (default: %(default)s)")
     add("--max-length", type=positive, metavar="N", help="longest line, in symbols (default: that of the training)")
     add("--attention-map", type=Path, metavar="PNG", help="draw where the model looks when it writes the last line")
     options = parser.parse_args(arguments)
+    use_compilation_cache()
     trained = load_model(options.checkpoint, task=options.task)
     if options.attention_map and trained.config.attention == "none":
         raise UsageError(f"the model in {options.checkpoint} has no attention to draw")
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if last is None:
             raise UsageError("there was no line to draw the attention for")
         drawn = plots.draw_attention([align(trained, last, **search)], title=f"Where it looks: {trained.config.task}")
-        options.attention_map.write_bytes(drawn)
+        write_bytes(options.attention_map, drawn)
         print(f"Written: {options.attention_map}", file=sys.stderr)
 
 
@@ -86,28 +87,28 @@ def _answer(trained: TrainedModel, lines: Iterable[str], search: dict[str, Any])
 def _prompted(trained: TrainedModel) -> Iterator[str]:
     print(f"{trained.config.task}: type a line; Ctrl-D ends.", file=sys.stderr)
     while True:
-        try:
-            yield input("> ")
-        except EOFError:
+        print("> ", end="", file=sys.stderr, flush=True)
+        typed = sys.stdin.buffer.readline()
+        if not typed:
             print(file=sys.stderr)
             return
+        try:
+            yield from decode_lines(typed, "what was typed")
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
 
 
-def _lines(path: Path | None) -> Iterator[str]:
-    """The lines of a file or of standard input, without their ends."""
+def _lines(path: Path | None) -> list[str]:
+    """The lines of a file or of standard input."""
     name = str(path) if path else "standard input"
     try:
         data = path.read_bytes() if path else sys.stdin.buffer.read()
-        stream: TextIO = io.StringIO(data.decode("utf-8-sig"), newline=None)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        number = data[: error.start].count(b"\n") + 1
-        raise UsageError(f"{name}, line {number} is not UTF-8 ({error.reason}); convert it") from error
-    lines = [line.rstrip("\n") for line in stream]
+    lines = decode_lines(data, name)
     if not lines:
         raise UsageError(f"{name} is empty; give at least one line")
-    yield from lines
+    return lines
 
 
 if __name__ == "__main__":

@@ -36,10 +36,14 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
 
-    def latest(self, state: TrainState) -> tuple[TrainState, list[EpochRecord]]:
-        """The last saved state and its history, or `state` and none; `state` gives shapes and placement."""
+    def check(self) -> tuple[int, dict[str, Any]] | None:
+        """The last step, if there is one, and what was saved beside it; quick, so that errors come before long work.
+
+        Raises:
+            UsageError: the checkpoints are of another run.
+        """
         if self._checkpointer.latest is None:
-            return state, []
+            return None
         step = self._checkpointer.latest.step
         run = self._read(self._checkpointer.metadata, step).custom_metadata or {}
         if run.get("run") != self._run:
@@ -47,6 +51,14 @@ class Checkpoints:
                 f"{self._directory} holds checkpoints of {run.get('run', 'another program')}, not of {self._run}; "
                 "choose another folder or move that one away"
             )
+        return step, run
+
+    def latest(self, state: TrainState) -> tuple[TrainState, list[EpochRecord]]:
+        """The last saved state and its history, or `state` and none; `state` gives shapes and placement."""
+        found = self.check()
+        if found is None:
+            return state, []
+        step, run = found
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _to_store(state))
         loaded = self._read(self._checkpointer.load, step, abstract)
         loaded = jax.tree.map(lambda given, stored: stored if given.size else given, state, loaded)

@@ -132,7 +132,8 @@ def test_100_percent_is_no_error_at_all_and_0_nothing_but():
     ]
 
 
-def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the_start():
+@pytest.mark.parametrize("last", [0, 40])
+def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the_start(last):
     def curve(*values):
         return {
             length: (float(value), value / 2, float(value)) for length, value in zip((1, 4, 6, 20), values, strict=True)
@@ -140,7 +141,7 @@ def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the
 
     curves = {
         "none": curve(0, 0, 0, 0),
-        "additive": curve(100, 100, 40, 0),
+        "additive": curve(100, 100, 60, last),
         "dot": curve(100, 100, 45, 0),
         "location": curve(100, 100, 100, 100),
     }
@@ -155,6 +156,7 @@ def test_the_figure_shows_curves_that_fall_that_do_not_and_that_are_low_from_the
         (["--task", "translate"], "unknown task 'translate'"),
         (["--lengths", "long"], "--lengths: 'long' is not a whole number"),
         (["--max-length", "1"], "max length is 1"),
+        (["--vocabulary-size", "3"], "no sequence of length 2 is held out"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_is_written(options, message, tmp_path, monkeypatch):

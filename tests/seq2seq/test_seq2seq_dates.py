@@ -68,5 +68,5 @@ def test_dates_are_learnt_without_an_error():
     fitted = train(config)
     test = make_data(config).test
     assert test is not None
-    assert score(fitted.trained.model, test()).errors == 0
+    assert score(fitted.trained.model, test).errors == 0
     assert decode(fitted.trained, ["Sat, 14 Mar 2015", "14.3.15"]) == ["2015-03-14", "2015-03-14"]
