@@ -89,7 +89,7 @@ def plan(options: argparse.Namespace) -> list[TrainConfig]:
     seeds = range(options.seeds)
     usual = resolve_config(**given)
     for length in lengths_of(usual, options.lengths):
-        if not len(sources_of_length(length, 1, num_symbols=usual.vocabulary_size)):
+        if not len(sources_of_length(length, options.per_length, num_symbols=usual.vocabulary_size)):
             raise UsageError(
                 f"of {usual.vocabulary_size} symbols no sequence of length {length} is held out; "
                 "raise the vocabulary size"

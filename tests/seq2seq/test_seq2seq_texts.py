@@ -87,7 +87,7 @@ def test_an_alignment_of_texts_is_labelled_by_subwords(fitted):
 def test_what_a_model_cannot_read_is_left_away_where_texts_are_judged(fitted):
     texts = ["der \u2603 Hund läuft", "ein Hund " * 20]
     judged = TextScore(tuple(texts), ("runs dog the", "dog a"), tuple(decode(fitted.trained, texts, cut=True)), 2)
-    assert judged.outputs[0] == "runs dog the"
+    assert judged.outputs[0].startswith("runs dog the"), "the space before what is left away stays"
     assert [example.output_text for example in choose_examples(fitted.trained, judged)]
 
 
