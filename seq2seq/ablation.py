@@ -27,6 +27,7 @@ from seq2seq.tasks import INTEGER_TASKS
 LONGER = (*range(21, 31), 35, 40, 50, 60, 70, 80, 90, 100, 200, 500)
 PER_LENGTH = 500
 RUN = "run.json"
+RECIPE = {"dropout": 0.0}  # attention is compared, not regularisation
 
 DESCRIPTION = """\
 Trains the encoder-decoder without attention and with each kind of it, and lets every model write sequences that it has
@@ -87,14 +88,14 @@ def plan(options: argparse.Namespace) -> list[TrainConfig]:
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     given = {name: value for name, value in vars(options).items() if name in names and value is not None}
     seeds = range(options.seeds)
-    usual = resolve_config(**given)
+    usual = resolve_config(**given, recipe=RECIPE)
     for length in lengths_of(usual, options.lengths):
         if not len(sources_of_length(length, options.per_length, num_symbols=usual.vocabulary_size)):
             raise UsageError(
                 f"of {usual.vocabulary_size} symbols no sequence of length {length} is held out; "
                 "raise the vocabulary size"
             )
-    return [resolve_config(attention=attention, seed=seed, **given) for seed in seeds for attention in ATTENTIONS]
+    return [dataclasses.replace(usual, attention=attention, seed=seed) for seed in seeds for attention in ATTENTIONS]
 
 
 def sweep(

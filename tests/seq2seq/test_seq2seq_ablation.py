@@ -18,7 +18,7 @@ from seq2seq.storage import TrainedModel
 from seq2seq.tasks import TEST, bucket
 from seq2seq.vocabulary import PAD, SPECIAL, Symbols
 
-TINY = TrainConfig(vocabulary_size=5, max_length=4, hidden_size=16, batch_size=8, steps=20)
+TINY = TrainConfig(vocabulary_size=5, max_length=4, hidden_size=16, batch_size=8, steps=20, recipe=Recipe(dropout=0.0))
 OPTIONS = ["--vocabulary-size", "5", "--max-length", "4", "--hidden-size", "16", "--batch-size", "8", "--steps", "20"]
 OPTIONS += ["--lengths", "6", "--per-length", "30", "--seeds", "2"]
 
@@ -93,7 +93,7 @@ def test_errors_are_those_of_the_decoded_outputs_end_marks_counted_in():
 
 def test_location_attention_reverses_sequences_five_times_as_long_as_those_of_its_training():
     sizes = {"hidden_size": 32, "embedding_size": 16, "attention_size": 16}
-    recipe = Recipe(peak_learning_rate=0.02)
+    recipe = Recipe(peak_learning_rate=0.02, dropout=0.0)
     config = TrainConfig(
         attention="location", vocabulary_size=20, max_length=10, steps=450, batch_size=64, recipe=recipe, **sizes
     )

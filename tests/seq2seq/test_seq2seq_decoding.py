@@ -6,13 +6,14 @@ import pytest
 from flax import nnx
 
 from jax_models.errors import UsageError
-from seq2seq.configuration import TrainConfig
+from seq2seq.configuration import Recipe, TrainConfig
 from seq2seq.decoding import align, beam_search, decode, greedy_search, search
 from seq2seq.model import Seq2Seq
 from seq2seq.storage import TrainedModel
 from seq2seq.vocabulary import EOS, PAD, SPECIAL, Symbols, pad
 
-CONFIG = TrainConfig(vocabulary_size=9, max_length=6, hidden_size=8, embedding_size=6, attention_size=5)
+SIZES = {"vocabulary_size": 9, "max_length": 6, "hidden_size": 8, "embedding_size": 6, "attention_size": 5}
+CONFIG = TrainConfig(**SIZES, recipe=Recipe(dropout=0.0))
 NUM_TOKENS = SPECIAL + 9
 SOURCE = pad([[5, 9, 4], [7, 7, 3, 8, 6, 10], [11], [3, 4]], width=6)
 

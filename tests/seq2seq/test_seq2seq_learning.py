@@ -30,7 +30,7 @@ TINY = TrainConfig(
     hidden_size=32,
     embedding_size=16,
     attention_size=16,
-    recipe=Recipe(peak_learning_rate=0.02),
+    recipe=Recipe(peak_learning_rate=0.02, dropout=0.0),
 )
 SHORT = dataclasses.replace(TINY, steps=20, batch_size=8)
 
