@@ -243,12 +243,12 @@ def test_the_same_seed_gives_the_same_parameters_and_another_seed_gives_others()
 
 
 def test_an_unknown_model_lists_the_valid_names():
-    with pytest.raises(UsageError, match=r"unknown model 'resnet19'; .*" + ", ".join(NAMES)):
+    with pytest.raises(UsageError, match=r"unknown model 'resnet19'; .*" + " ".join(NAMES)):
         create_model("resnet19", num_classes=10)
 
 
 def test_an_unknown_preset_lists_the_valid_ones():
-    with pytest.raises(UsageError, match=r"unknown preset 'tiny'; .*full, quick"):
+    with pytest.raises(UsageError, match=r"unknown preset 'tiny'; .*full quick"):
         create_model("vgg16", num_classes=10, preset="tiny")
 
 
