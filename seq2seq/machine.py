@@ -15,7 +15,7 @@ PACKAGES = ("jax", "flax", "optax", "numpy")
 def share_the_cores() -> None:
     """Makes every core of a CPU a device of its own, which takes its share of each batch.
 
-    A step of an LSTM is too small for XLA to spread over cores: on two of them, two devices take 15 ms for a step of the
+    A step of an LSTM is too small for XLA to spread over cores: on two of them, two devices take 15 ms a step of the
     default reversal and one takes 26. On accelerators, and where the number of devices is set already, nothing changes.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
