@@ -128,7 +128,8 @@ def train(
         return loss, accuracy
 
     def enough(history: Sequence[EpochRecord]) -> bool:
-        best.check(history if config.patience else [])
+        if config.patience:
+            best.check(history)
         return _is_stale(history, config.patience)
 
     outcome = run_epochs(
@@ -145,9 +146,11 @@ def train(
         on_epoch=on_epoch,
         on_step=on_step,
     )
-    best.check(outcome.history if config.patience else [])
-    last = _on_one_device(final_variables(outcome.state))
-    model: Any = network.assemble(*(best.variables(like=last) if config.patience else last))
+    variables = _on_one_device(final_variables(outcome.state))
+    if config.patience:
+        best.check(outcome.history)
+        variables = best.variables(like=variables)
+    model: Any = network.assemble(*variables)
     return FitResult(
         trained=TrainedModel(model, data.vocabulary, config),
         history=outcome.history,
