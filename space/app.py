@@ -1,0 +1,94 @@
+"""The app: its pages and how it is served. `python -m space.app` starts it, and a Hugging Face Space runs this file."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+if not __package__:  # a Space runs the file, not the module
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow two requests side by side tenfold
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+
+from space.choosing import Choice, Chooser, mode_from_environment
+from space.home import build_home
+from space.limits import RateLimit
+from space.models import Loaded, ModelStore
+from space.serving import LANES, Space
+from space.tasks import PAGES
+from space.theme import HEAD, STYLES, theme
+
+TITLE = "Classic architectures"
+QUEUE = 64  # requests that may wait; more are told to come back later
+UPLOAD = "5mb"
+MODEL_BYTES = 3_000_000_000
+REQUESTS_PER_MINUTE = 60
+
+
+def build_app(space: Space) -> gr.Blocks:
+    """All pages and endpoints. No model is loaded and PyTorch is not imported."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
+        gr.Navbar(main_page_name="Home")
+        build_home(TITLE, PAGES)
+    for page in PAGES:
+        with app.route(page.title, page.path):
+            page.build(space)
+    return app.queue(max_size=QUEUE, default_concurrency_limit=LANES)
+
+
+def make_space() -> Space:
+    """The app's parts, as the environment sets them: `SPACE_MODELS`, `SPACE_MODEL_BYTES`, `SPACE_REQUESTS_PER_MINUTE`.
+
+    Raises:
+        ValueError: a variable holds something else than it may.
+    """
+    from space.hub import cached_folder
+
+    store = ModelStore(
+        chooser=Chooser(mode_from_environment(), cached=cached_folder),
+        load=_load,
+        budget=_whole("SPACE_MODEL_BYTES", MODEL_BYTES),
+    )
+    return Space(store, RateLimit(_whole("SPACE_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE)))
+
+
+def _load(choice: Choice) -> Loaded:
+    from space.loading import load  # imports PyTorch, which takes seconds
+
+    return load(choice)
+
+
+def _whole(variable: str, default: int) -> int:
+    value = os.environ.get(variable, "").strip() or str(default)
+    if not value.isdecimal():
+        raise ValueError(f"{variable} is {value!r}; it must be a whole number, 0 or more")
+    return int(value)
+
+
+def main() -> None:
+    """Serves the app until it is interrupted. `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT` say where."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        space = make_space()
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    build_app(space).launch(
+        theme=theme(),
+        css_paths=STYLES,
+        head=HEAD,
+        allowed_paths=[],
+        max_file_size=UPLOAD,
+        show_error=False,
+        ssr_mode=False,
+        footer_links=["api"],
+        mcp_server=os.environ.get("SPACE_MCP") == "1",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Where the app's files lie."""
+
+import os
+from pathlib import Path
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"  # trained by this project, part of it
+MODELS_VARIABLE = "SPACE_MODELS_DIR"
+
+
+def models_folder() -> Path:
+    """Where the offline base models lie: $SPACE_MODELS_DIR, else ~/.cache/classic-architectures/space."""
+    given = os.environ.get(MODELS_VARIABLE)
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "classic-architectures" / "space"
