@@ -27,4 +27,5 @@ def build_home(title: str, pages: Sequence[Page]) -> None:
         f'<h1>{escape(title)}</h1><p class="lead">{escape(LEAD)}</p><nav class="cards" aria-label="Pages">{cards}</nav>'
         f'<h2 class="keys-title">Keyboard</h2><dl class="keys">{keys}</dl>',
         elem_classes="page-header",
+        padding=False,
     )

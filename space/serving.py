@@ -1,4 +1,4 @@
-"""What every page and endpoint shares: the app's parts, guarded handlers, and the line that says who answered how fast."""
+"""What pages and endpoints share: the app's parts, and handlers that count requests and turn errors into one line."""
 
 import functools
 import inspect

@@ -31,7 +31,7 @@ class Page:
 
 def header(title: str, lead: str) -> None:
     """The heading of a page."""
-    gr.HTML(f'<h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>', elem_classes="page-header")
+    gr.HTML(f'<h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>', elem_classes="page-header", padding=False)
 
 
 def model_picker(space: Space, task: Task) -> gr.Dropdown:
@@ -69,7 +69,7 @@ def status_html(choice: Choice | None, *details: str, busy: bool = False) -> str
 
 def status_line() -> gr.HTML:
     """Where `status_html` goes."""
-    return gr.HTML(status_html(None, "Ready"), elem_classes="status-line")
+    return gr.HTML(status_html(None, "Ready"), elem_classes="status-line", padding=False)
 
 
 def on_run(
