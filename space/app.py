@@ -18,7 +18,7 @@ from space.choosing import Choice, Chooser, mode_from_environment
 from space.home import build_home
 from space.limits import RateLimit
 from space.models import Loaded, ModelStore
-from space.serving import LANES, Space
+from space.serving import LANES, GuardedBlocks, Space
 from space.tasks import PAGES
 from space.theme import HEAD, STYLES, theme
 
@@ -31,7 +31,7 @@ REQUESTS_PER_MINUTE = 60
 
 def build_app(space: Space) -> gr.Blocks:
     """All pages and endpoints. No model is loaded and PyTorch is not imported."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
+    with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
         gr.Navbar(main_page_name="Home")
         build_home(TITLE, PAGES)
     for page in PAGES:
@@ -86,6 +86,7 @@ def main() -> None:
         show_error=False,
         ssr_mode=False,
         footer_links=["api"],
+        run_history=False,
         mcp_server=os.environ.get("SPACE_MCP") == "1",
     )
 

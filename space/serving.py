@@ -26,39 +26,52 @@ class Space:
     rate: RateLimit
 
     def handler(self, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """Wraps a generator of a page or endpoint: counts the request against its client, and turns any error into one
-        line for the user. An unexpected one is logged under an id, and only the id is shown.
+        """A generator of a page or endpoint that counts the request against its client first.
 
         Raises:
-            gr.Error: in all of these cases.
+            BadInput: the client has asked too often.
         """
 
         @functools.wraps(function)
-        def guarded(request: gr.Request, *values: Any, **named: Any) -> Iterator[Any]:
-            try:
-                self.rate.take(client_of(request))
-                yield from function(*values, **named)
-            except gr.Error:
-                raise
-            except TooLong as error:
-                raise BadInput(str(error)) from None
-            except Exception:
-                number = secrets.token_hex(4)
-                log.exception("error %s in %s", number, function.__qualname__)
-                raise gr.Error(
-                    f"Something went wrong here; the log has it as {number}.", print_exception=False
-                ) from None
+        def counted(request: gr.Request, *values: Any, **named: Any) -> Iterator[Any]:
+            self.rate.take(client_of(request))
+            yield from function(*values, **named)
 
         # Gradio fills in the request by its type; the page or client gives the others.
         request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
         signature = inspect.signature(function)
-        guarded.__signature__ = signature.replace(parameters=[request, *signature.parameters.values()])  # type: ignore[attr-defined]
-        guarded.__annotations__ = {"request": gr.Request, **function.__annotations__}
-        return guarded
+        counted.__signature__ = signature.replace(parameters=[request, *signature.parameters.values()])  # type: ignore[attr-defined]
+        counted.__annotations__ = {"request": gr.Request, **function.__annotations__}
+        return counted
 
     def endpoint(self, function: Callable[..., Iterator[dict[str, Any]]], *, name: str) -> None:
         """Publishes a generator of replies as a named, typed API endpoint; its docstring is the description."""
-        guarded = self.handler(function)
+        counted = self.handler(function)
         # The documentation shows what one reply is, not that several come.
-        guarded.__signature__ = inspect.signature(guarded).replace(return_annotation=dict)  # type: ignore[attr-defined]
-        gr.api(guarded, api_name=name, concurrency_id="compute", concurrency_limit=LANES)
+        counted.__signature__ = inspect.signature(counted).replace(return_annotation=dict)  # type: ignore[attr-defined]
+        gr.api(counted, api_name=name, concurrency_id="compute", concurrency_limit=LANES)
+
+
+class GuardedBlocks(gr.Blocks):
+    """An app whose errors are one line for the user.
+
+    What was not expected, in a handler or in the values on their way in and out, is logged under a number, and only the
+    number is shown.
+    """
+
+    async def process_api(self, *values: Any, **named: Any) -> dict[str, Any]:
+        """Gradio's way through every event, queued or not.
+
+        Raises:
+            gr.Error: for any failure.
+        """
+        try:
+            return await super().process_api(*values, **named)
+        except gr.Error:
+            raise
+        except TooLong as error:
+            raise BadInput(str(error)) from None
+        except Exception:
+            number = secrets.token_hex(4)
+            log.exception("error %s", number)
+            raise gr.Error(f"Something went wrong here; the log has it as {number}.", print_exception=False) from None
