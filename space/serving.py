@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.exceptions import InvalidPathError
 
 from space.jobs import TooLong
 from space.limits import BadInput, RateLimit, client_of
@@ -59,19 +61,46 @@ class GuardedBlocks(gr.Blocks):
     number is shown.
     """
 
-    async def process_api(self, *values: Any, **named: Any) -> dict[str, Any]:
+    async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], **named: Any) -> dict[str, Any]:
         """Gradio's way through every event, queued or not.
 
         Raises:
             gr.Error: for any failure.
         """
         try:
-            return await super().process_api(*values, **named)
+            if not named.get("iterator"):
+                _check_values(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs)
+            return await super().process_api(block_fn, inputs, **named)
         except gr.Error:
             raise
         except TooLong as error:
             raise BadInput(str(error)) from None
+        except InvalidPathError:
+            raise BadInput(_UPLOADED) from None
         except Exception:
             number = secrets.token_hex(4)
             log.exception("error %s", number)
             raise gr.Error(f"Something went wrong here; the log has it as {number}.", print_exception=False) from None
+
+
+_UPLOADED = "A file must be one that was uploaded here."
+
+
+def _check_values(function: BlockFunction, values: list[Any]) -> None:
+    """Refuses a wrong number of values, and files that Gradio would fetch from an address.
+
+    Raises:
+        BadInput: for these.
+    """
+    if len(values) != len(function.inputs):
+        raise BadInput(f"{function.api_name or 'This'} takes {len(function.inputs)} values, not {len(values)}.")
+    places = list(values)
+    while places:
+        value = places.pop()
+        if isinstance(value, dict):
+            path = value.get("path")
+            if isinstance(path, str) and "://" in path:
+                raise BadInput(_UPLOADED)
+            places += value.values()
+        elif isinstance(value, list | tuple):
+            places += value
