@@ -9,6 +9,7 @@ import transformers
 from space.catalog import ModelSpec
 from space.choosing import Choice, NotReady
 from space.folders import WEIGHTS, models_folder
+from space.hub import cached_folder
 from space.models import Loaded
 
 _AUTO = {
@@ -25,8 +26,21 @@ def load(choice: Choice) -> Loaded:
     Raises:
         NotReady: its files are not on this machine; says how they come here.
     """
-    model, tokenizer, folder = _load_offline(choice.spec)
+    model, tokenizer, folder = _load_offline(choice.spec) if choice.spec.offline else _load_hub(choice.spec)
     return Loaded(choice, model, tokenizer, _bytes(model), folder)
+
+
+def _load_hub(spec: ModelSpec) -> tuple[Any, Any, Path]:
+    folder = cached_folder(spec)
+    if folder is None:
+        raise NotReady(f"{spec.title} is not on this machine.")
+    if spec.kind == "diffusion":
+        import diffusers  # takes seconds, and only this task needs it
+
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+        return pipeline, None, folder
+    model = _AUTO[spec.kind].from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True), folder
 
 
 def _load_offline(spec: ModelSpec) -> tuple[Any, Any, Path]:

@@ -1,0 +1,47 @@
+"""Tiny models for the tests of the Space, and the environment in which the app finds them instead of real ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from space.serving import Space
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `hub` (a cache of the hub) and `offline` (a `SPACE_MODELS_DIR`), all tiny and random.
+
+    The environment names them until the session ends, so that child processes find them too.
+    """
+    for package in ("torch", "transformers", "diffusers"):
+        pytest.importorskip(package)
+    from huggingface_hub import constants
+    from tiny_models import build_hub_cache, build_offline_models
+
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_CACHE", str(folder / "hub"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))  # read from the environment at import only
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        patch.setenv("SPACE_MODELS_DIR", str(folder / "offline"))
+        build_hub_cache(folder / "hub")
+        build_offline_models(folder / "offline")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_space(tiny_models: Path) -> "Space":
+    """The parts of an app that answers with the tiny hub models, loaded as real ones are."""
+    pytest.importorskip("gradio")
+    from space.choosing import Chooser
+    from space.hub import cached_folder
+    from space.limits import RateLimit
+    from space.loading import load
+    from space.models import ModelStore
+    from space.serving import Space
+
+    return Space(ModelStore(Chooser("hub", cached=cached_folder), load, budget=100_000_000), RateLimit(0))
