@@ -18,7 +18,7 @@ import requests
 pytest.importorskip("gradio")
 pytest.importorskip("transformers")
 
-from tests.space.live import ROOT, Outcome, Server, serve
+from live import ROOT, Outcome, Server, serve
 
 SECRET = "a-file-that-must-not-be-read"
 NUMBERED = re.compile(r"the log has it as [0-9a-f]{8}\.$")
@@ -55,7 +55,7 @@ def canary() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def server(tiny_models: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The app with tiny models."""
-    with serve({}, tmp_path_factory.mktemp("hostile")) as running:
+    with serve({"SPACE_MODELS": "hub"}, tmp_path_factory.mktemp("hostile")) as running:
         yield running
 
 
