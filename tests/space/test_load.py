@@ -56,7 +56,7 @@ def test_users_at_once_lose_no_call_and_memory_stays_flat(tiny_models, tmp_path,
     quantiles = statistics.quantiles(seconds, n=20)
     with capsys.disabled():
         print(
-            f"\n{users} users x {calls} calls: 0 lost, p50 {statistics.median(seconds):.2f} s, p95 {quantiles[18]:.2f} s, "
-            f"memory {before / MB:.0f} MB, {grown / MB:+.0f} MB after as many calls again"
+            f"\n{users} users x {calls} calls: 0 lost, p50 {statistics.median(seconds):.2f} s, "
+            f"p95 {quantiles[18]:.2f} s, memory {before / MB:.0f} MB, {grown / MB:+.0f} MB after as many calls again"
         )
     assert grown < 60 * MB
