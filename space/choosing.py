@@ -1,11 +1,10 @@
-"""Which model answers: the hub's where it can be had, otherwise the one that works offline. The page says which, and why."""
+"""Which model answers: the hub's where it can be had, otherwise the offline one. The page says which, and why."""
 
 import os
-import socket
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,10 +15,12 @@ Mode = Literal["auto", "hub", "offline"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 AUTO = "auto"
 PROBE_SECONDS = 3.0
+RETRY_SECONDS = 300.0  # so long a hub model that could not be had is not tried again
+_BEAT_SECONDS = 0.05
 
 
 class NotReady(BadInput):
-    """A model is not on this machine. The text says what to type."""
+    """A model cannot be had. The text says why, or what to type."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,18 @@ def mode_from_environment() -> Mode:
     return value  # type: ignore[return-value]
 
 
-def hub_answers(address: str = "huggingface.co", port: int = 443) -> bool:
-    """Whether the hub can be reached, asked for at most `PROBE_SECONDS`, name lookup included."""
-    answer: list[bool] = []
+def hub_answers() -> bool:
+    """Whether the hub can be reached, by the client that downloads (its proxy, its mirror, `HF_HUB_OFFLINE`)."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import get_session
 
-    def ask() -> None:
-        try:
-            with socket.create_connection((address, port), timeout=PROBE_SECONDS):
-                answer.append(True)
-        except OSError:
-            answer.append(False)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    return bool(answer and answer[0])
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        return get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS).status_code < 500
+    except (HTTPError, OSError):
+        return False
 
 
 @dataclass
@@ -72,17 +70,17 @@ class Chooser:
         mode: `hub` and `offline` say which catalogue; `auto` prefers the hub's model where it is in the local cache or
             the hub answers, and falls back to the offline one.
         cached: the folder of a hub model in the local cache, or None.
-        probe: whether the hub answers; asked at most once.
+        probe: whether the hub answers; asked at most once, and waited for at most `PROBE_SECONDS`.
+        now: the time in seconds.
     """
 
     mode: Mode
     cached: Callable[[ModelSpec], Path | None]
     probe: Callable[[], bool] = hub_answers
-
-    @cached_property
-    def online(self) -> bool:
-        """Whether the hub answers."""
-        return self.probe()
+    now: Callable[[], float] = time.monotonic
+    _question: "_Question | None" = None
+    _failures: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def allowed(self, task: Task) -> tuple[ModelSpec, ...]:
         """What the picker of a task offers."""
@@ -90,8 +88,11 @@ class Chooser:
         keys = {"auto": models.keys, "hub": models.hub, "offline": (models.offline,)}[self.mode]
         return tuple(MODELS[key] for key in keys)
 
-    def choose(self, task: Task, picked: str = AUTO) -> Choice:
+    def choose(self, task: Task, picked: str = AUTO, *, check: Callable[[], None] = lambda: None) -> Choice:
         """The model that answers `task`.
+
+        Args:
+            check: called while it waits for the hub's answer; what it raises ends the wait.
 
         Raises:
             BadInput: `picked` is not one of the task's models.
@@ -109,6 +110,50 @@ class Chooser:
             return Choice(default, "hub models only")
         if self.cached(default):
             return Choice(default, "in the local cache")
-        if self.online:
+        if reason := self._recent_failure(default):
+            return Choice(offline, reason)
+        if self._online(check):
             return Choice(default, "from the hub")
         return Choice(offline, "the hub does not answer")
+
+    def fall_back(self, task: Task, picked: str, *, failed: Choice, error: NotReady) -> Choice:
+        """The offline model of `task`, now that the one chosen cannot be had; remembered for `RETRY_SECONDS`.
+
+        Raises:
+            NotReady: `error`, where nothing else may answer: the user picked the model, or the mode allows no other.
+        """
+        if self.mode != "auto" or picked != AUTO or failed.spec.offline:
+            raise error
+        reason = f"{failed.spec.title} could not be had: {error.message}"
+        with self._lock:
+            self._failures[failed.spec.key] = (self.now(), reason)
+        return Choice(MODELS[TASKS[task].offline], reason)
+
+    def _recent_failure(self, spec: ModelSpec) -> str | None:
+        when, reason = self._failures.get(spec.key, (0.0, ""))
+        return reason if reason and self.now() - when < RETRY_SECONDS else None
+
+    def _online(self, check: Callable[[], None]) -> bool:
+        with self._lock:
+            self._question = self._question or _Question(self.probe)
+        return self._question.answer(check)
+
+
+class _Question:
+    """A question to the network. It has a thread of its own, because looking up a name can hang for minutes."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self.until = time.monotonic() + PROBE_SECONDS
+        self.answered = threading.Event()
+        self.yes = False
+        threading.Thread(target=self._run, args=(ask,), daemon=True, name="probe").start()
+
+    def _run(self, ask: Callable[[], bool]) -> None:
+        self.yes = ask()
+        self.answered.set()
+
+    def answer(self, check: Callable[[], None]) -> bool:
+        """Yes or no, no as long as nothing came; waits until `PROBE_SECONDS` after the question was put."""
+        while not self.answered.wait(_BEAT_SECONDS) and time.monotonic() < self.until:
+            check()
+        return self.yes

@@ -1,7 +1,7 @@
 """Text from a language model, piece by piece, that stops when it is told to.
 
-Sampling adds Gumbel noise from a generator of the request's own to the filtered log-probabilities and takes the largest,
-which draws from the same distribution as multinomial sampling, and repeats by seed whatever other users do.
+Sampling adds Gumbel noise from a generator of the request's own to the filtered log-probabilities and takes the
+largest, which draws from the same distribution as multinomial sampling, and repeats by seed whatever other users do.
 """
 
 import secrets

@@ -1,9 +1,11 @@
 """Work that can be watched and stopped: it runs in a thread of its own and tells what it has so far.
 
-Gradio ends an event (Stop, a closed tab, a client that went away) by closing its generator, which it can do only between
-two values. So the generator made here gives a value at least every `BEAT_SECONDS`, and closing it stops the work.
+Gradio ends an event (Stop, a closed tab, a client that went away) by closing its generator, which it can do only
+between two values. So the generator made here gives a value at least every `BEAT_SECONDS`, and closing it stops the
+work.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -50,6 +52,16 @@ class Job(Generic[T]):
         """Raises: Stopped, if the work should end."""
         if self.stopped:
             raise Stopped
+
+    @contextlib.contextmanager
+    def waiting(self, longest: float) -> Iterator[None]:
+        """Time that the work waits for others: it puts the deadline off, by `longest` seconds at most."""
+        began = time.monotonic()
+        self.deadline += longest
+        try:
+            yield
+        finally:
+            self.deadline -= max(0.0, longest - (time.monotonic() - began))
 
 
 def watch(work: Callable[[Job[T]], None], *, first: T, seconds: float) -> Iterator[T]:

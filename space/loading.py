@@ -1,16 +1,22 @@
 """How each kind of model comes into memory: safetensors only, no code from the hub, float32 on a CPU."""
 
+import functools
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from space.catalog import ModelSpec
 from space.choosing import Choice, NotReady
+from space.cores import usable_cores
 from space.folders import WEIGHTS, models_folder
 from space.hub import cached_folder
+from space.hub_files import variant_of
 from space.models import Loaded
+from space.serving import LANES
 
 _AUTO = {
     "causal": transformers.AutoModelForCausalLM,
@@ -18,51 +24,85 @@ _AUTO = {
     "classifier": transformers.AutoModelForSequenceClassification,
     "extractive": transformers.AutoModelForQuestionAnswering,
 }
+_SAFE: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
 
 
 def load(choice: Choice) -> Loaded:
-    """Brings a model into memory.
+    """Brings a model into memory, onto the accelerator if there is one.
 
     Raises:
-        NotReady: its files are not on this machine; says how they come here.
+        NotReady: its files are not on this machine, or damaged; says how they come here.
     """
-    model, tokenizer, folder = _load_offline(choice.spec) if choice.spec.offline else _load_hub(choice.spec)
+    _share_cores()
+    transformers.logging.disable_progress_bar()
+    spec = choice.spec
+    try:
+        model, tokenizer, folder = _load_offline(spec) if spec.offline else _load_hub(spec)
+    except (SafetensorError, OSError) as error:
+        raise NotReady("Its files on this machine are damaged; delete them, and they are fetched again.") from error
     return Loaded(choice, model, tokenizer, _bytes(model), folder)
+
+
+@functools.cache
+def device() -> torch.device:
+    """Where models compute."""
+    for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
+        if backend.is_available():
+            return torch.device(name)
+    return torch.device("cpu")
+
+
+def dtype() -> torch.dtype:
+    """In which numbers: float32 on a CPU, where bfloat16 is fast only on the newest; half of it elsewhere."""
+    if device().type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if device().type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+
+
+@functools.cache
+def _share_cores() -> None:
+    """Gives each of the requests that run side by side its part of the cores; `OMP_NUM_THREADS` overrides it."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, usable_cores() // LANES))
 
 
 def _load_hub(spec: ModelSpec) -> tuple[Any, Any, Path]:
     folder = cached_folder(spec)
     if folder is None:
-        raise NotReady(f"{spec.title} is not on this machine.")
-    if spec.kind == "diffusion":
-        import diffusers  # takes seconds, and only this task needs it
-
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-        return pipeline, None, folder
-    model = _AUTO[spec.kind].from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
-    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True), folder
+        raise NotReady("It is not on this machine.")
+    return *_load_folder(spec, folder), folder
 
 
 def _load_offline(spec: ModelSpec) -> tuple[Any, Any, Path]:
-    if spec.key == "wardrobe":
-        import diffusers  # takes seconds, and only this task needs it
-
+    if spec.kind == "diffusion":
         folder = WEIGHTS / "text_to_image"
-        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True
-        )
-        return pipeline, None, folder
-    if spec.key == "smollm2-135m":
+        return *_load_folder(spec, folder), folder
+    if spec.kind == "causal":
         folder = _ready(models_folder() / "smollm2-135m-instruct")
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True), folder
+        return *_load_folder(spec, folder), folder
     from space.demo_models.adapters import load_adapted
 
-    adapter = WEIGHTS / {"minilm-sentiment": "sentiment", "minilm-qa": "question_answering"}[spec.key]
-    base = _ready(models_folder() / "minilm-l6")
-    return *load_adapted(base, adapter, _AUTO[spec.kind]), adapter
+    adapter = WEIGHTS / {"classifier": "sentiment", "extractive": "question_answering"}[spec.kind]
+    model, tokenizer = load_adapted(_ready(models_folder() / "minilm-l6"), adapter, _AUTO[spec.kind])
+    return model.eval().to(device()), tokenizer, adapter
+
+
+def _load_folder(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
+    if spec.kind == "diffusion":
+        return _load_pipeline(folder), None
+    model = _AUTO[spec.kind].from_pretrained(folder, dtype=dtype(), **_SAFE)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    return model.eval().to(device()), tokenizer
+
+
+def _load_pipeline(folder: Path) -> Any:
+    import diffusers  # takes seconds, and only this kind needs it
+
+    diffusers.utils.logging.disable_progress_bar()
+    # The class is the one that the repository names, Stable Diffusion with its safety checker or FLUX without.
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=dtype(), variant=variant_of(folder), **_SAFE)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device())
 
 
 def _ready(folder: Path) -> Path:
@@ -72,6 +112,7 @@ def _ready(folder: Path) -> Path:
 
 
 def _bytes(model: Any) -> int:
+    """Bytes of the weights; those that two layers share count once."""
     modules = model.components.values() if hasattr(model, "components") else (model,)
-    tensors = [t for module in modules if isinstance(module, torch.nn.Module) for t in module.state_dict().values()]
+    tensors = [t for m in modules if isinstance(m, torch.nn.Module) for t in (*m.parameters(), *m.buffers())]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("gradio")
 pytest.importorskip("transformers")
 
-from space.catalog import TASKS  # noqa: E402
-from space.jobs import Job  # noqa: E402
+from space.catalog import TASKS
+from space.jobs import Job
 
 
 @pytest.mark.parametrize("task", TASKS)

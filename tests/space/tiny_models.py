@@ -249,9 +249,11 @@ def _stable_diffusion(folder: Path) -> None:
         safety_checker=StableDiffusionSafetyChecker(
             transformers.CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
         ),
-        feature_extractor=transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32),
+        feature_extractor=transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32),
     )
     pipeline.save_pretrained(folder)
+    index = folder / "model_index.json"  # the repository says CLIPImageProcessor
+    index.write_text(index.read_text().replace("CLIPImageProcessorPil", "CLIPImageProcessor"))
 
 
 def _clip_tokenizer() -> transformers.CLIPTokenizer:
