@@ -11,7 +11,7 @@ if not __package__:  # a Space runs the file, not the module
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow two requests side by side tenfold
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a download by plain HTTP can be stopped, and goes on where it was
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a download by plain HTTP can be stopped
 
 import gradio as gr
 

@@ -52,7 +52,7 @@ def download(spec: ModelSpec, say: Say) -> Path:
     """Brings a hub model into the local cache, unless it is there.
 
     Args:
-        say: is told how far it is; what it raises ends the download. What is there by then is used by the next one.
+        say: is told how far it is; what it raises ends the download. Files that are whole by then stay for the next.
 
     Raises:
         NotReady: it cannot be had; the text says why.
