@@ -4,7 +4,6 @@ Sampling adds Gumbel noise from a generator of the request's own to the filtered
 largest, which draws from the same distribution as multinomial sampling, and repeats by seed whatever other users do.
 """
 
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from transformers import (
 
 from space.jobs import Job
 from space.models import Loaded
-
-MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,6 @@ class Progress:
         return (self.tokens - 1) / max(self.seconds - self.first_seconds, 1e-9) if self.tokens > 1 else 0.0
 
 
-def new_seed() -> int:
-    """A random seed to show and to use again."""
-    return secrets.randbelow(MAX_SEED + 1)
-
-
 def generate(
     loaded: Loaded,
     input_ids: torch.Tensor,
@@ -111,18 +103,23 @@ def generate(
     return listener.progress
 
 
-def _processors(sampling: Sampling, device: torch.device) -> LogitsProcessorList:
-    processors: list[LogitsProcessor] = []
+def filters(sampling: Sampling) -> LogitsProcessorList:
+    """What `sampling` does to the logits before a token is drawn from them."""
+    found: list[LogitsProcessor] = []
     if sampling.repetition_penalty != 1.0:
-        processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+        found.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
     if sampling.temperature > 0:
-        processors.append(TemperatureLogitsWarper(float(sampling.temperature)))
+        found.append(TemperatureLogitsWarper(float(sampling.temperature)))
         if sampling.top_k:
-            processors.append(TopKLogitsWarper(sampling.top_k))
+            found.append(TopKLogitsWarper(sampling.top_k))
         if sampling.top_p < 1.0:
-            processors.append(TopPLogitsWarper(sampling.top_p))
-        processors.append(_GumbelNoise(sampling.seed, device))
-    return LogitsProcessorList(processors)
+            found.append(TopPLogitsWarper(sampling.top_p))
+    return LogitsProcessorList(found)
+
+
+def _processors(sampling: Sampling, device: torch.device) -> LogitsProcessorList:
+    noise = [_GumbelNoise(sampling.seed, device)] if sampling.temperature > 0 else []
+    return LogitsProcessorList([*filters(sampling), *noise])
 
 
 class _GumbelNoise(LogitsProcessor):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import secrets
 import threading
 import time
 import unicodedata
@@ -12,6 +13,7 @@ from html import escape
 
 import gradio as gr
 
+MAX_SEED = 2**31 - 1
 MOST_CLIENTS = 10_000  # whose requests are counted; the one that was quiet longest is forgotten
 _KEPT_CONTROLS = {"\n", "\t"}
 _BIDI_OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -24,8 +26,11 @@ class BadInput(gr.Error):
         super().__init__(escape(message, quote=False), print_exception=False, title="Please check your input")
 
 
-def text(value: object, *, name: str, longest: int, shortest: int = 1) -> str:
+def text(value: object, *, name: str, longest: int, shortest: int = 1, strip: bool = True) -> str:
     """A user's text, without control characters and overrides of its direction.
+
+    Args:
+        strip: whether white space at the ends goes; where the text is to be continued it has a meaning.
 
     Raises:
         BadInput: it is no text, empty, or longer than `longest` characters.
@@ -39,9 +44,10 @@ def text(value: object, *, name: str, longest: int, shortest: int = 1) -> str:
         for letter in value.replace("\r\n", "\n").replace("\r", "\n")
         if letter in _KEPT_CONTROLS
         or (unicodedata.category(letter) not in {"Cc", "Cs"} and letter not in _BIDI_OVERRIDES)
-    ).strip()
-    if len(kept) < shortest:
-        raise BadInput(f"{name} is empty." if not kept else f"{name} needs at least {shortest} characters.")
+    )
+    kept = kept.strip() if strip else kept
+    if len(kept.strip()) < shortest:
+        raise BadInput(f"{name} is empty." if not kept.strip() else f"{name} needs at least {shortest} characters.")
     return kept
 
 
@@ -66,6 +72,16 @@ def whole(value: object, *, name: str, low: int, high: int) -> int:
     if given != int(given):
         raise BadInput(f"{name} must be a whole number from {low} to {high}.")
     return int(given)
+
+
+def seed(value: object) -> int:
+    """The seed of a run's random numbers; -1 stands for a new one.
+
+    Raises:
+        BadInput: it is no whole number, or out of range.
+    """
+    given = whole(value, name="The seed", low=-1, high=MAX_SEED)
+    return given if given >= 0 else secrets.randbelow(MAX_SEED + 1)
 
 
 def one_of(value: object, choices: tuple[str, ...], *, name: str) -> str:
