@@ -1,5 +1,5 @@
 """The tasks of the Space, one file each: what it computes, its page and its API endpoint."""
 
-from space.tasks import next_word
+from space.tasks import chat, next_word, story, summarize
 
-PAGES = (next_word.PAGE,)
+PAGES = (summarize.PAGE, next_word.PAGE, story.PAGE, chat.PAGE)

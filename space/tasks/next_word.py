@@ -1,4 +1,4 @@
-"""Next word: the likeliest tokens to follow a text, with their probabilities."""
+"""Next word: the likeliest tokens to follow a text, and what temperature, top k and top p make of their probabilities."""
 
 import time
 from collections.abc import Iterator
@@ -15,55 +15,124 @@ from space.serving import Space
 from space.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 LONGEST = 4_000
+LONGEST_TOKEN = 200
+MOST_UNDO = 200
 SECONDS = 60.0
-ROWS = 20
+MOST_ROWS = 20
+MOST_K = 100
 EXAMPLES = ("The capital of France is", "Once upon a time, there was a", "To be or not to", "def fibonacci(n):")
+
+# The table is one component: a click anywhere in a row, or Enter on its button, sends the row's token.
+ON_LOAD = """
+element.addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-token]");
+  if (row) trigger("click", {token: row.dataset.token});
+});
+element.addEventListener("keydown", (event) => {
+  const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
+  if (!step) return;
+  const buttons = [...element.querySelectorAll("tr[data-token] button")];
+  const next = buttons[buttons.indexOf(document.activeElement) + step];
+  if (next) next.focus();
+  event.preventDefault();
+});
+"""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token that may come next, as text, with its probability."""
+    """A token that may come next.
+
+    Attributes:
+        token: as text.
+        probability: as the model gives it.
+        sampled: after temperature, top k and top p; 0 if they leave it out.
+    """
 
     token: str
     probability: float
+    sampled: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is text of its own; some tokens are only a part of a character's bytes."""
+        return bool(self.token) and "\ufffd" not in self.token
 
 
 @dataclass(frozen=True)
 class NextWords:
-    """The answer so far: `candidates` is empty while the model is loaded."""
+    """The answer so far: `candidates` is empty while the model is loaded.
+
+    Attributes:
+        kept: how many tokens of the vocabulary can be drawn.
+        kept_probability: what the model gives to them together.
+        read: how many tokens of the text the model has read, the last ones.
+        unread: how many at its beginning it could not.
+    """
 
     candidates: tuple[Candidate, ...] = ()
+    kept: int = 0
+    kept_probability: float = 0.0
+    read: int = 0
+    unread: int = 0
     choice: Choice | None = None
     seconds: float = 0.0
 
 
 def predict(
-    space: Space, text: str, *, temperature: float = 1.0, top_k: int = 10, model: str = AUTO
+    space: Space,
+    text: str,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    rows: int = 10,
+    model: str = AUTO,
 ) -> Iterator[NextWords]:
-    """The `top_k` likeliest tokens after `text`, at `temperature`.
+    """The `rows` likeliest tokens after `text`.
+
+    Args:
+        top_k: only so many can be drawn; 0 for all.
+        top_p: only the likeliest that reach this probability together can.
 
     Raises:
         BadInput: the text or a number is out of its limits.
     """
-    text = limits.text(text, name="The text", longest=LONGEST)
+    text = limits.text(text, name="The text", longest=LONGEST, strip=False)
     temperature = limits.number(temperature, name="Temperature", low=0.1, high=2.0)
-    top_k = limits.whole(top_k, name="Top k", low=1, high=ROWS)
+    top_k = limits.whole(top_k, name="Top k", low=0, high=MOST_K)
+    top_p = limits.number(top_p, name="Top p", low=0.05, high=1.0)
+    rows = limits.whole(rows, name="Rows", low=1, high=MOST_ROWS)
 
     def work(job: Job[NextWords]) -> None:
         with space.store.use("next_word", model, job=job) as loaded:
             import torch
 
+            from space.generation import Sampling, filters
+
             started = time.monotonic()
-            ids = loaded.tokenizer(text, return_tensors="pt").input_ids[:, -loaded.context :]
+            ids = loaded.tokenizer(text, return_tensors="pt").input_ids
+            seen = ids[:, -loaded.context :].to(loaded.model.device)
             with torch.inference_mode():
-                logits = loaded.model(ids).logits[0, -1]
-            probabilities = torch.softmax(logits.float() / temperature, dim=-1)
-            top = torch.topk(probabilities, top_k)
+                logits = loaded.model(seen, logits_to_keep=1).logits[:, -1].float()
+            raw = torch.softmax(logits[0], dim=-1)
+            sampled = torch.softmax(filters(Sampling(temperature, top_k, top_p))(seen, logits)[0], dim=-1)
+            top = torch.topk(raw, min(rows, raw.shape[0]))
             candidates = tuple(
-                Candidate(loaded.tokenizer.decode([token]), probability)
+                Candidate(loaded.tokenizer.decode([token]), probability, sampled[token].item())
                 for probability, token in zip(top.values.tolist(), top.indices.tolist(), strict=True)
             )
-            job.tell(NextWords(candidates, loaded.choice, time.monotonic() - started))
+            job.tell(
+                NextWords(
+                    candidates,
+                    kept=int((sampled > 0).sum()),
+                    kept_probability=raw[sampled > 0].sum().item(),
+                    read=seen.shape[1],
+                    unread=ids.shape[1] - seen.shape[1],
+                    choice=loaded.choice,
+                    seconds=time.monotonic() - started,
+                )
+            )
 
     return watch(work, first=NextWords(), seconds=SECONDS)
 
@@ -72,82 +141,119 @@ def _build(space: Space) -> None:
     header(PAGE.title, PAGE.lead)
     with gr.Row(equal_height=False):
         with gr.Column():
-            text = gr.Textbox(EXAMPLES[0], label="Text", lines=4, max_length=LONGEST, autofocus=True)
+            text = gr.Textbox(EXAMPLES[0], label="Text", lines=5, max_lines=12, max_length=LONGEST, autofocus=True)
             with gr.Row():
                 run = gr.Button("Predict", variant="primary")
                 stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                undo = gr.Button("Undo", interactive=False)
+            temperature = gr.Slider(0.1, 2, 1, step=0.1, label="Temperature", info="below 1 sharpens, above 1 flattens")
+            top_k = gr.Slider(0, MOST_K, 0, step=1, label="Top k", info="how many tokens can be drawn; 0 for all")
+            top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top p", info="the likeliest that reach it together")
             gr.Examples([[example] for example in EXAMPLES], [text], label="Examples")
             with gr.Accordion("Settings", open=False):
-                temperature = gr.Slider(0.1, 2.0, value=1.0, step=0.1, label="Temperature")
-                top_k = gr.Slider(1, ROWS, value=10, step=1, label="Top k")
+                rows = gr.Slider(1, MOST_ROWS, 10, step=1, label="Rows")
                 model = model_picker(space, "next_word")
         with gr.Column():
-            bars = gr.HTML(label="Next tokens")
+            table = gr.HTML(label="Next tokens", js_on_load=ON_LOAD, padding=False, elem_classes="next-tokens")
             status = status_line()
-            with gr.Row(elem_classes="candidates"):
-                buttons = [gr.Button(visible=False, size="sm", min_width=60) for _ in range(ROWS)]
-    tokens = gr.State(())
+    appended = gr.State(())
 
-    def show(text: str, temperature: float, top_k: int, model: str) -> Iterator[tuple[Any, ...]]:
-        for answer in predict(space, text, temperature=temperature, top_k=int(top_k), model=model):
-            found = [candidate.token for candidate in answer.candidates]
-            labels = [gr.Button(_visible_token(token), visible=True) for token in found]
-            hidden = [gr.Button(visible=False)] * (ROWS - len(found))
-            busy = not found
-            line = status_html(answer.choice, "loading the model" if busy else f"{answer.seconds:.2f} s", busy=busy)
-            yield _bars(answer.candidates), line, found, *labels, *hidden
-
-    on_run(
-        space,
-        [run.click, text.submit],
-        show,
-        inputs=[text, temperature, top_k, model],
-        outputs=[bars, status, tokens, *buttons],
-        stop=stop,
-    )
-    for place, button in enumerate(buttons):
-        button.click(
-            lambda text, tokens, place=place: text + tokens[place],
-            inputs=[text, tokens],
-            outputs=text,
-            api_visibility="private",
-            queue=False,
+    def show(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+        temperature, top_k, top_p, rows, model = settings
+        answers = predict(
+            space, text, temperature=temperature, top_k=int(top_k), top_p=top_p, rows=int(rows), model=model
         )
+        button = gr.Button(interactive=bool(tokens))
+        for answer in answers:
+            yield text, tokens, button, _table(answer) if answer.candidates else gr.skip(), _status(answer)
 
-    def next_word(text: str, temperature: float = 1.0, top_k: int = 10, model: str = AUTO) -> Iterator[dict[str, Any]]:
+    def append(event: gr.EventData, text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+        token = limits.text(
+            getattr(event, "token", None), name="The token", longest=LONGEST_TOKEN, shortest=0, strip=False
+        )
+        return show(text + token, (*tokens, token)[-MOST_UNDO:], *settings)
+
+    def take_back(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+        if not tokens or not text.endswith(tokens[-1]):
+            raise limits.BadInput("The text was changed since; there is nothing to take back.")
+        return show(text.removesuffix(tokens[-1]), tokens[:-1], *settings)
+
+    inputs = [text, appended, temperature, top_k, top_p, rows, model]
+    outputs = [text, appended, undo, table, status]
+    triggers = [run.click, text.submit, temperature.release, top_k.release, top_p.release, rows.release]
+    on_run(space, triggers, show, inputs=inputs, outputs=outputs, stop=stop)
+    on_run(space, [table.click], append, inputs=inputs, outputs=outputs, stop=stop)
+    on_run(space, [undo.click], take_back, inputs=inputs, outputs=outputs, stop=stop)
+
+    def next_word(
+        text: str,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        rows: int = 10,
+        model: str = AUTO,
+    ) -> Iterator[dict[str, Any]]:
         """Predicts the likeliest next tokens of a text.
 
         Args:
             text: what has been written so far, up to 4,000 characters.
             temperature: 0.1 to 2; below 1 sharpens the probabilities, above 1 flattens them.
-            top_k: how many tokens, 1 to 20.
+            top_k: how many tokens can be drawn, up to 100; 0 for all.
+            top_p: 0.05 to 1; only the likeliest tokens that reach it together can be drawn.
+            rows: how many tokens to tell, 1 to 20.
             model: "auto", or a model's key.
 
         Returns:
-            the model that answered and the tokens with their probabilities, the likeliest first.
+            the model that answered and the tokens, the likeliest first, each with its probability, and with the one
+            after temperature, top k and top p.
         """
-        for answer in predict(space, text, temperature=temperature, top_k=top_k, model=model):
+        for answer in predict(space, text, temperature=temperature, top_k=top_k, top_p=top_p, rows=rows, model=model):
             yield {
                 "model": answer.choice.spec.key if answer.choice else None,
-                "tokens": [{"token": c.token, "probability": c.probability} for c in answer.candidates],
+                "tokens": [
+                    {"token": c.token, "probability": c.probability, "sampled": c.sampled} for c in answer.candidates
+                ],
             }
 
     space.endpoint(next_word, name="next_word")
 
 
 def _visible_token(token: str) -> str:
-    return token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥") or "∅"
+    return token.replace(" ", "\u2423").replace("\n", "\u23ce").replace("\t", "\u21e5") or "\u2205"
 
 
-def _bars(candidates: tuple[Candidate, ...]) -> str:
-    most = max((candidate.probability for candidate in candidates), default=1.0)
-    rows = "".join(
-        f'<tr><th scope="row"><code>{escape(_visible_token(c.token))}</code></th>'
-        f'<td class="bar"><span style="width:{100 * c.probability / most:.1f}%"></span></td>'
-        f"<td>{100 * c.probability:.1f} %</td></tr>"
-        for c in candidates
+def _table(answer: NextWords) -> str:
+    rows = "".join(_row(candidate) for candidate in answer.candidates)
+    return (
+        '<table class="bars"><caption>Likely next tokens <span>a row appends its token</span></caption>'
+        '<thead><tr><th scope="col">Token</th><td></td><th scope="col">Model</th><th scope="col">Sampled</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
-    return f'<table class="bars"><caption>Likely next tokens</caption>{rows}</table>' if rows else ""
+
+
+def _row(candidate: Candidate) -> str:
+    shown, token = escape(_visible_token(candidate.token)), escape(candidate.token)
+    data = f' data-token="{token}"' if candidate.whole else ' title="a part of a character"'
+    name = f"<button>{shown}</button>" if candidate.whole else f"<code>{shown}</code>"
+    sampled = f"{candidate.sampled:.1%}" if candidate.sampled else "-"
+    return (
+        f'<tr{data}{"" if candidate.sampled else " class=out"}><th scope="row">{name}</th>'
+        f'<td class="bar"><span class="raw" style="width:{candidate.probability:.1%}"></span>'
+        f'<span style="width:{candidate.sampled:.1%}"></span></td>'
+        f"<td>{candidate.probability:.1%}</td><td>{sampled}</td></tr>"
+    )
+
+
+def _status(answer: NextWords) -> str:
+    if answer.choice is None:
+        return status_html(None, "loading the model", busy=True)
+    return status_html(
+        answer.choice,
+        f"{answer.read:,} tokens read",
+        f"the first {answer.unread:,} did not fit" if answer.unread else "",
+        f"{answer.kept:,} tokens can be drawn, {answer.kept_probability:.0%} of the probability",
+        f"{answer.seconds:.2f} s",
+    )
 
 
 PAGE = Page("Next word", "next-word", "What a language model expects to come next, and how sure it is.", _build)

@@ -1,0 +1,158 @@
+"""Summaries of a text of any allowed length: by windows where a model cannot read it at once."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from space import limits
+from space.choosing import AUTO, Choice
+from space.jobs import Job, watch
+from space.models import Loaded
+from space.prompts import chat_prompt, plain_prompt
+from space.serving import Space
+from space.windows import whole_sentences, windows
+
+LONGEST = 60_000
+SECONDS = 300.0
+WINDOW = 1_000  # tokens; small models lose the thread of more, whatever their context
+SMALLEST = 200
+OVERLAP = 40
+INSTRUCTION = 60  # tokens of the question around a window
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a summary is to be.
+
+    Attributes:
+        sentences: of a paragraph, as the model is told.
+        tokens: of a paragraph, at most.
+        paragraphs: at most. A small model keeps to the facts of a short window better than to those of a long one, so a
+            long summary is several short ones.
+    """
+
+    sentences: str
+    tokens: int
+    paragraphs: int = 1
+
+
+LENGTHS = {
+    "short": Length("one sentence", 60),
+    "medium": Length("three sentences", 120),
+    "long": Length("three sentences", 120, paragraphs=3),
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The answer so far.
+
+    Attributes:
+        text: the summary, or those of the windows so far.
+        notes: the summaries of the windows, once they are to be combined.
+        window: the number of the one that is being read, from 1; 0 before the first.
+        windows: how many there are.
+        combining: whether it is their summaries that are read.
+        words_in, words_out: words of the text and of the summary.
+        rate: tokens a second of the latest window.
+    """
+
+    text: str = ""
+    notes: tuple[str, ...] = ()
+    window: int = 0
+    windows: int = 0
+    combining: bool = False
+    words_in: int = 0
+    rate: float = 0.0
+    seconds: float = 0.0
+    choice: Choice | None = None
+    done: bool = False
+
+    @property
+    def words_out(self) -> int:
+        """Words of the summary."""
+        return len(self.text.split())
+
+    @property
+    def ratio(self) -> float:
+        """The share of the text's words that is left."""
+        return self.words_out / max(self.words_in, 1)
+
+
+def summarize(space: Space, text: str, *, length: str = "medium", model: str = AUTO) -> Iterator[Summary]:
+    """Summarises `text`; a long one by windows, then their summaries together, until one summary is left.
+
+    Raises:
+        BadInput: the text, the length or the model is not allowed.
+    """
+    text = limits.text(text, name="The text", longest=LONGEST)
+    wanted = LENGTHS[limits.one_of(length, tuple(LENGTHS), name="Length")]
+
+    def work(job: Job[Summary]) -> None:
+        with space.store.use("summarize", model, job=job) as loaded:
+            _Run(loaded, wanted, job, replace(first, choice=loaded.choice)).summarize(text)
+
+    first = Summary(words_in=len(text.split()))
+    return watch(work, first=first, seconds=SECONDS)
+
+
+@dataclass
+class _Run:
+    """One summary in the making; tells every change of its state."""
+
+    loaded: Loaded
+    wanted: Length
+    job: Job[Summary]
+    state: Summary
+    started: float = field(default_factory=time.monotonic)
+
+    def summarize(self, text: str) -> None:
+        before = LONGEST  # more windows than there can be
+        while True:
+            pieces = self._windows(text)
+            notes: list[str] = []
+            for number, piece in enumerate(pieces, 1):
+                self._tell(window=number, windows=len(pieces))
+                notes.append(self._write(piece, before=notes))
+            text = "\n\n".join(notes)
+            # A model that writes more than it reads would go on for ever.
+            if len(notes) <= self.wanted.paragraphs or len(notes) >= before:
+                return self._tell(text=text, done=True)
+            before = len(notes)
+            self._tell(text=text, notes=self.state.notes or tuple(notes), combining=True)
+
+    def _windows(self, text: str) -> list[str]:
+        total = len(self.loaded.tokenizer(text, add_special_tokens=False).input_ids)
+        most = min(WINDOW, self.loaded.context - INSTRUCTION - self.wanted.tokens)
+        size = min(most, max(SMALLEST, math.ceil(total / self.wanted.paragraphs) + OVERLAP))
+        return windows(text, self.loaded.tokenizer, size=size, overlap=OVERLAP)
+
+    def _write(self, piece: str, *, before: list[str]) -> str:
+        from space.generation import Progress, Sampling, generate
+
+        def tell(progress: Progress) -> None:
+            self._tell(text="\n\n".join((*before, progress.text.strip())), rate=progress.rate)
+
+        written = generate(
+            self.loaded,
+            self._prompt(piece),
+            max_new_tokens=self.wanted.tokens,
+            sampling=Sampling(),
+            job=self.job,
+            tell=tell,
+        )
+        self.job.check()
+        text = written.text.strip()
+        return text if written.ended else whole_sentences(text)
+
+    def _prompt(self, piece: str) -> Any:
+        if self.loaded.spec.kind == "seq2seq":
+            return plain_prompt(self.loaded, f"summarize: {piece.strip()}")
+        asked = f"Summarize the following text in {self.wanted.sentences}.\n\n{piece.strip()}"
+        return chat_prompt(self.loaded, [{"role": "user", "content": asked}])
+
+    def _tell(self, **changes: Any) -> None:
+        self.state = replace(self.state, seconds=time.monotonic() - self.started, **changes)
+        self.job.tell(self.state)
