@@ -1,0 +1,1 @@
+"""Recipes that rebuild the offline models of the Space."""
