@@ -1,0 +1,121 @@
+"""Low-rank adapters on MiniLM (Hu et al., "LoRA", arXiv 2106.09685): made, saved small, loaded and merged.
+
+PyTorch, transformers and peft are imported when a function needs them: the app starts without.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jax_models.errors import RunError
+from jax_models.output import write_text
+
+CALIBRATION = "calibration.json"
+WEIGHTS = "adapter_model.safetensors"
+_LINEAR_LAYERS = ["query", "key", "value", "dense"]
+
+
+def load_adapted(base: Path, adapter: Path, auto_class: Any) -> tuple[Any, Any]:
+    """A base model with an adapter merged into its weights, ready to answer, and its tokenizer.
+
+    `auto_class` is the transformers class of the task, for example `AutoModelForQuestionAnswering`. The model is in
+    float32 and in evaluation mode; labels come from the adapter's calibration file.
+
+    Raises:
+        RunError: a folder lacks its files or they do not fit together.
+    """
+    from peft import PeftModel
+
+    calibration = read_calibration(adapter)
+    model, tokenizer = load_base(base, auto_class, labels=calibration.get("labels"))
+    try:
+        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunError(f"cannot load the adapter in {adapter}: {error}") from error
+    return merged.float().eval(), tokenizer
+
+
+def read_calibration(adapter: Path) -> dict[str, Any]:
+    """What was measured on validation data and belongs to the weights: labels, the threshold of "no answer".
+
+    Raises:
+        RunError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads((adapter / CALIBRATION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {adapter / CALIBRATION}: {error}") from error
+
+
+def load_base(
+    base: Path, auto_class: Any, *, labels: Sequence[str] | None = None, seed: int = 0, dropout: float | None = None
+) -> tuple[Any, Any]:
+    """A base encoder under a new head for a task, whose initial weights follow from the seed, and its tokenizer.
+
+    Give `dropout`, a share of features, to train it. No attention weights are dropped then, and attention is the plain
+    one: on a CPU the masks of so large a tensor, and the backward pass of PyTorch's fused kernel, cost a third of a step.
+
+    Raises:
+        RunError: the folder holds no such model.
+    """
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(base)
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        weights = load_file(base / "model.safetensors")
+    except (OSError, ValueError) as error:
+        raise RunError(f"no model in {base}: {error}; run python -m space.demo_models") from error
+    if labels:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+    if dropout is not None:
+        config.attention_probs_dropout_prob, config.hidden_dropout_prob = 0.0, dropout
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = auto_class.from_config(config, attn_implementation="sdpa" if dropout is None else "eager")
+    missing = model.base_model.load_state_dict(weights, strict=False).missing_keys
+    if missing:
+        raise RunError(f"the model in {base} lacks {missing[0]} and {len(missing) - 1} more weights")
+    return model, tokenizer
+
+
+def adapt(model: Any, *, rank: int, head: str, task: str, seed: int = 0) -> Any:
+    """The model with its weights frozen, a trainable low-rank update on each linear layer, and a trainable head.
+
+    What is frozen is kept in bfloat16, as the matrix units of CPUs want it; what is trained is in float32.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=_LINEAR_LAYERS, modules_to_save=[head], task_type=task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapted = get_peft_model(model.to(torch.bfloat16), config)
+    for weight in adapted.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return adapted
+
+
+def save_adapter(model: Any, folder: Path, *, calibration: dict[str, Any], card: str) -> None:
+    """Writes an adapter in peft's format, in half precision, with its calibration and its model card.
+
+    Raises:
+        RunError: a file could not be written.
+    """
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save
+
+    weights = {name: tensor.to(torch.float16).contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+    model.peft_config["default"].base_model_name_or_path = None
+    model.peft_config["default"].inference_mode = True
+    folder.mkdir(parents=True, exist_ok=True)
+    model.peft_config["default"].save_pretrained(str(folder))
+    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+    write_text(folder / CALIBRATION, json.dumps(calibration, indent=1) + "\n")
+    write_text(folder / "README.md", card)

@@ -1,0 +1,9 @@
+"""Model cards."""
+
+
+def question_answering_card(metrics):
+    return "QA"
+
+
+def sentiment_card(metrics):
+    return "S"

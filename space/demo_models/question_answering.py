@@ -1,0 +1,183 @@
+"""`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, and to say there is none."""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jax_models.command_line import Parser
+from jax_models.errors import run_cli
+from jax_models.output import locked, prepare_folder
+from space.demo_models.adapters import adapt, load_adapted, load_base, save_adapter
+from space.demo_models.base_models import ensure_minilm
+from space.demo_models.cards import question_answering_card
+from space.demo_models.command import add_plan_options, plan_of, say, show_progress, write_metrics
+from space.demo_models.judging import Judged, choose_threshold, judge_answers
+from space.demo_models.passages import Company, Library, Passage, hide
+from space.demo_models.qamr import Qamr, Question, page, read_qamr
+from space.demo_models.reading import answer, in_batches, span_loss, training_passages
+from space.demo_models.training import Plan, fit
+
+PROG = "python -m space.demo_models.question_answering"
+DESCRIPTION = """\
+Trains a LoRA adapter on MiniLM that marks the answer to a question in a text, or finds that there is none. It learns
+from QAMR (Michael et al. 2018): questions about single sentences, which it hides among other sentences.
+"""
+EPILOG = """\
+DIR holds qamr_dev.tsv, qamr_test.tsv and qamr_wiki_sentences.tsv. It learns from the first; pages of the second are
+seen in the test only. A stopped run goes on from its last checkpoint: type the command again.
+
+what lands in OUT:
+  adapter/          the weights in peft's format, their calibration, their model card
+  metrics.json      scores on the test with their intervals, the plan, the time
+  checkpoint.pt     to go on from
+"""
+DROPOUT = 0.0
+PLAN = Plan(epochs=3, batch_size=24, rank=64, learning_rate=2e-3)
+VALIDATION_SHARE = 0.1
+DISTRACTORS = 5
+SIDE_QUESTIONS = 4_000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Questions and the sentences of their passages; no page is in two parts."""
+
+    questions: tuple[Question, ...]
+    library: Library
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the test hides the sentence: `distractors` others in this `company`, or leaves it out."""
+
+    distractors: int
+    company: Company
+    answerable: bool = True
+
+
+HEADLINE = "among 5 sentences of other pages"
+SETTINGS = {
+    HEADLINE: Setting(DISTRACTORS, "others"),
+    "among its 8 neighbours on the page": Setting(8, "neighbours"),
+    "not there, 6 sentences of other pages": Setting(6, "others", answerable=False),
+    "not there, its 8 neighbours on the page": Setting(8, "neighbours", answerable=False),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line.
+
+    Raises:
+        UsageError: a wrong option, source files that are missing or others, or checkpoints there of another run.
+        RunError: MiniLM could not be made ready, the training diverged, or something could not be written.
+    """
+    parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
+    add_plan_options(parser, PLAN, out=Path("out/question_answering"))
+    options = parser.parse_args(arguments)
+    plan = plan_of(options, PLAN)
+    qamr = read_qamr(options.data)
+    prepare_folder(options.out)
+    with locked(options.out):
+        metrics = make(qamr, base=ensure_minilm(), plan=plan, out=options.out)
+    headline = metrics["test"][HEADLINE]
+    low, high = headline["f1_interval"]
+    say(f"F1 {headline['f1']:.1f} (95 % {low:.1f} to {high:.1f}), exact {headline['exact']:.1f}, n {headline['n']}")
+    say(f"Written: {options.out}")
+
+
+def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
+    """Trains, calibrates, tests and writes all of OUT; returns the metrics.
+
+    Raises:
+        UsageError: checkpoints of another run are there.
+        RunError: the training diverged, or something could not be written.
+    """
+    from transformers import AutoModelForQuestionAnswering
+
+    started = time.process_time()
+    training, validation, test = split(qamr)
+    model, tokenizer = load_base(base, AutoModelForQuestionAnswering, seed=plan.seed, dropout=DROPOUT)
+    model = adapt(model, rank=plan.rank, head="qa_outputs", task="QUESTION_ANS", seed=plan.seed)
+    epochs = [_epoch(training, plan, epoch) for epoch in range(plan.epochs)]
+    fit(
+        model,
+        plan=plan,
+        steps_per_epoch=min(len(epoch) for epoch in epochs),
+        batches=lambda epoch: iter(epochs[epoch][: min(map(len, epochs))]),
+        loss_of=lambda passages: span_loss(model, tokenizer, passages),
+        folder=out,
+        report=show_progress,
+    )
+    trained_in = time.process_time() - started
+    adapter = out / "adapter"
+    save_adapter(model, adapter, calibration={"no_answer_threshold": 0.0}, card="")
+    merged, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
+    threshold = calibrate(merged, tokenizer, validation, seed=plan.seed)
+    results = {name: _test(merged, tokenizer, test, setting, threshold) for name, setting in SETTINGS.items()}
+    metrics = {
+        "test": {name: asdict(judged) for name, judged in results.items()},
+        "no_answer_threshold": threshold,
+        "questions": {"training": len(training.questions), "validation": len(validation.questions)},
+        "plan": asdict(plan),
+        "training_cpu_seconds": round(trained_in),
+    }
+    save_adapter(model, adapter, calibration={"no_answer_threshold": threshold}, card=question_answering_card(metrics))
+    write_metrics(metrics, out)
+    return metrics
+
+
+def split(qamr: Qamr) -> tuple[Split, Split, Split]:
+    """Training, validation (a tenth of the pages with questions) and test, by pages.
+
+    Pages without questions lend training their sentences as distractors.
+    """
+    test_pages = {page(question.sentence_id) for question in qamr.test}
+    asked = sorted({page(question.sentence_id) for question in qamr.train} - test_pages)
+    validation_pages = set(random.Random(0).sample(asked, max(1, round(VALIDATION_SHARE * len(asked)))))
+    training_pages = {page(name) for name in qamr.sentences} - test_pages - validation_pages
+    return (
+        _part(qamr, qamr.train, training_pages),
+        _part(qamr, qamr.train, validation_pages),
+        _part(qamr, qamr.test, test_pages),
+    )
+
+
+def calibrate(model: Any, tokenizer: Any, validation: Split, *, seed: int) -> float:
+    """The margin above which an answer is given: best on as many passages with the answer as without, on validation."""
+    rng = random.Random(f"{seed} calibration")
+    companies: tuple[Company, ...] = ("others", "neighbours")
+    passages = [
+        hide(
+            question, validation.library, rng, distractors=DISTRACTORS, company=rng.choice(companies), answerable=there
+        )
+        for question in validation.questions
+        for there in (True, False)
+    ]
+    return choose_threshold(passages, answer(model, tokenizer, passages))
+
+
+def _test(model: Any, tokenizer: Any, test: Split, setting: Setting, threshold: float) -> Judged:
+    rng = random.Random(f"test {setting}")
+    questions = test.questions
+    if setting != SETTINGS[HEADLINE]:
+        questions = rng.sample(questions, min(SIDE_QUESTIONS, len(questions)))
+    passages = [hide(question, test.library, rng, **asdict(setting)) for question in questions]
+    answers = answer(model, tokenizer, passages)
+    return judge_answers(passages, answers, groups=[item.sentence_id for item in questions], threshold=threshold)
+
+
+def _epoch(training: Split, plan: Plan, epoch: int) -> list[list[Passage]]:
+    passages = training_passages(training.questions, training.library, seed=plan.seed, epoch=epoch)
+    return list(in_batches(passages, batch_size=plan.batch_size, seed=plan.seed, epoch=epoch))
+
+
+def _part(qamr: Qamr, questions: Sequence[Question], pages: set[str]) -> Split:
+    kept = tuple(question for question in questions if page(question.sentence_id) in pages)
+    return Split(kept, Library.of(qamr.sentences, pages))
+
+
+if __name__ == "__main__":
+    run_cli(main)

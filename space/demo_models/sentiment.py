@@ -1,0 +1,192 @@
+"""`python -m space.demo_models.sentiment`: teaches MiniLM to tell praise from complaint, on film reviewers' sentences."""
+
+import io
+import random
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jax_models.command_line import Parser
+from jax_models.errors import run_cli
+from jax_models.output import locked, prepare_folder
+from space.demo_models import everyday
+from space.demo_models.adapters import adapt, load_adapted, load_base, save_adapter
+from space.demo_models.base_models import ensure_minilm
+from space.demo_models.cards import sentiment_card
+from space.demo_models.command import add_plan_options, plan_of, say, show_progress, write_metrics
+from space.demo_models.judging import wilson_interval
+from space.demo_models.sources import SourceFile, read_source_bytes
+from space.demo_models.training import Plan, fit
+
+PROG = "python -m space.demo_models.sentiment"
+DESCRIPTION = """\
+Trains a LoRA adapter on MiniLM that tells positive from negative sentences. It learns from 10,662 sentences of film
+reviews (Pang and Lee 2005); every tenth line of each file is kept for the test.
+"""
+EPILOG = """\
+DIR holds sentence_polarity.zip, as NLTK distributes it. A stopped run goes on from its last checkpoint: type the
+command again.
+
+what lands in OUT:
+  adapter/          the weights in peft's format, their labels, their model card
+  metrics.json      accuracy on the test with its interval and on 40 everyday sentences, the plan, the time
+  checkpoint.pt     to go on from
+"""
+SOURCE = SourceFile(
+    "sentence_polarity.zip",
+    "6e1ed4405b65c7eabf1d199a7f7c437091ac21da0ea7467b410a74062574566b",
+    "NLTK's sentence_polarity by Pang and Lee 2005, CC BY 4.0 (python -m nltk.downloader sentence_polarity)",
+)
+LABELS = ("negative", "positive")
+FILES = ("sentence_polarity/rt-polarity.neg", "sentence_polarity/rt-polarity.pos")
+DROPOUT = 0.1
+PLAN = Plan(epochs=4, batch_size=32, rank=32, learning_rate=1e-3)
+EVERY = 10
+MAX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Review:
+    """A sentence and its label, an index of `LABELS`."""
+
+    text: str
+    label: int
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line.
+
+    Raises:
+        UsageError: a wrong option, a source file that is missing or another, or checkpoints there of another run.
+        RunError: MiniLM could not be made ready, the training diverged, or something could not be written.
+    """
+    parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
+    add_plan_options(parser, PLAN, out=Path("out/sentiment"))
+    options = parser.parse_args(arguments)
+    plan = plan_of(options, PLAN)
+    training, test = read_reviews(options.data)
+    prepare_folder(options.out)
+    with locked(options.out):
+        metrics = make(training, test, base=ensure_minilm(), plan=plan, out=options.out)
+    low, high = metrics["test"]["interval"]
+    say(f"Accuracy {metrics['test']['accuracy']:.1f} % (95 % {low:.1f} to {high:.1f}), n {metrics['test']['n']}")
+    say(f"Everyday sentences: {metrics['everyday']['right']} of {metrics['everyday']['n']}")
+    say(f"Written: {options.out}")
+
+
+def read_reviews(folder: Path) -> tuple[list[Review], list[Review]]:
+    """What to learn from, and the test: every tenth line of each file. No sentence of the test is in the training.
+
+    Raises:
+        UsageError: the source file is missing or is not the known one.
+    """
+    with zipfile.ZipFile(io.BytesIO(read_source_bytes(folder, SOURCE))) as archive:
+        lines = [archive.read(name).decode().splitlines() for name in FILES]
+    return divide([[" ".join(line.split()) for line in file] for file in lines])
+
+
+def divide(files: Sequence[Sequence[str]]) -> tuple[list[Review], list[Review]]:
+    """Training and test reviews of one file of sentences per label, each sentence of the training once."""
+    test = [Review(text, label) for label, file in enumerate(files) for text in file[EVERY - 1 :: EVERY]]
+    held_out = {review.text for review in test}
+    training = {Review(text, label): None for label, file in enumerate(files) for text in file if text not in held_out}
+    return list(training), test
+
+
+def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
+    """Trains, tests and writes all of OUT; returns the metrics.
+
+    Raises:
+        UsageError: checkpoints of another run are there.
+        RunError: the training diverged, or something could not be written.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    started = time.process_time()
+    model, tokenizer = load_base(base, AutoModelForSequenceClassification, seed=plan.seed, dropout=DROPOUT)
+    model = adapt(model, rank=plan.rank, head="classifier", task="SEQ_CLS", seed=plan.seed)
+    fit(
+        model,
+        plan=plan,
+        steps_per_epoch=len(training) // plan.batch_size,
+        batches=lambda epoch: _batches(training, plan, epoch),
+        loss_of=lambda reviews: _loss(model, tokenizer, reviews),
+        folder=out,
+        report=show_progress,
+    )
+    trained_in = time.process_time() - started
+    adapter = out / "adapter"
+    save_adapter(model, adapter, calibration={"labels": list(LABELS)}, card="")
+    merged, tokenizer = load_adapted(base, adapter, AutoModelForSequenceClassification)
+    everyday_reviews = [Review(text, 1) for text in everyday.POSITIVE] + [Review(text, 0) for text in everyday.NEGATIVE]
+    wrong = _wrong(merged, tokenizer, test)
+    everyday_wrong = _wrong(merged, tokenizer, everyday_reviews)
+    metrics = {
+        "test": {
+            "n": len(test),
+            "accuracy": 100 * (1 - len(wrong) / len(test)),
+            "interval": wilson_interval(len(test) - len(wrong), len(test)),
+        },
+        "everyday": {
+            "n": len(everyday_reviews),
+            "right": len(everyday_reviews) - len(everyday_wrong),
+            "wrong": [review.text for review in everyday_wrong],
+        },
+        "training_sentences": len(training),
+        "plan": asdict(plan),
+        "training_cpu_seconds": round(trained_in),
+    }
+    save_adapter(model, adapter, calibration={"labels": list(LABELS)}, card=sentiment_card(metrics))
+    write_metrics(metrics, out)
+    return metrics
+
+
+def probabilities(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[list[float]]:
+    """Each text's probability of each label, in the order of `LABELS`."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        return model(**_encode(tokenizer, texts)).logits.float().softmax(-1).tolist()
+
+
+def _batches(training: Sequence[Review], plan: Plan, epoch: int) -> Iterator[list[Review]]:
+    """Full batches of about equal lengths in an order of the epoch's own."""
+    rng = random.Random(f"{plan.seed} {epoch}")
+    shuffled = rng.sample(list(training), len(training) // plan.batch_size * plan.batch_size)
+    pool = 32 * plan.batch_size
+    batches = []
+    for start in range(0, len(shuffled), pool):
+        chunk = sorted(shuffled[start : start + pool], key=lambda review: len(review.text))
+        batches += [chunk[index : index + plan.batch_size] for index in range(0, len(chunk), plan.batch_size)]
+    rng.shuffle(batches)
+    yield from batches
+
+
+def _loss(model: Any, tokenizer: Any, reviews: Sequence[Review]) -> Any:
+    import torch
+
+    labels = torch.tensor([review.label for review in reviews])
+    logits = model(**_encode(tokenizer, [review.text for review in reviews])).logits.float()
+    return torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
+
+
+def _encode(tokenizer: Any, texts: Sequence[str]) -> Any:
+    return tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS, padding="longest", return_tensors="pt")
+
+
+def _wrong(model: Any, tokenizer: Any, reviews: Sequence[Review]) -> list[Review]:
+    ordered = sorted(reviews, key=lambda review: len(review.text))
+    wrong = []
+    for start in range(0, len(ordered), 64):
+        part = ordered[start : start + 64]
+        predicted = probabilities(model, tokenizer, [review.text for review in part])
+        wrong += [review for review, (no, yes) in zip(part, predicted, strict=True) if (yes > no) != bool(review.label)]
+    return wrong
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,115 @@
+"""The loop that both recipes share: AdamW, a warm-up and a straight descent, checkpoints that a stopped run resumes."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jax_models.errors import RunError, UsageError
+from jax_models.output import replacing
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast: `epochs` passes in batches of `batch_size`; `data` names what is learnt from."""
+
+    epochs: int
+    batch_size: int
+    rank: int
+    learning_rate: float
+    seed: int = 0
+    weight_decay: float = 0.01
+    warmup: float = 0.06
+    checkpoint_every: int = 50
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After `step` of `steps`: the mean loss since the last report."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+def fit(
+    model: Any,
+    *,
+    plan: Plan,
+    steps_per_epoch: int,
+    batches: Callable[[int], Iterator[Any]],
+    loss_of: Callable[[Any], Any],
+    folder: Path,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Trains the model's trainable weights in place; a checkpoint of the same plan in `folder` is gone on from.
+
+    `batches(epoch)` yields the same batches each time it is asked, and each step's dropout follows from its number:
+    a run that was stopped ends as one that was not.
+
+    Raises:
+        UsageError: the checkpoint there is of another plan.
+        RunError: the loss is not finite, or a checkpoint cannot be written.
+    """
+    import torch
+
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    optimiser = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    steps = plan.epochs * steps_per_epoch
+    identity = {**asdict(plan), "steps": steps}
+    step = _resume(folder / CHECKPOINT, weights, optimiser, identity)
+    model.train()
+    total, count = 0.0, 0
+    for epoch in range(step // steps_per_epoch, plan.epochs):
+        for index, batch in enumerate(batches(epoch)):
+            if epoch * steps_per_epoch + index < step:
+                continue
+            torch.manual_seed(plan.seed * 1_000_003 + step)
+            for group in optimiser.param_groups:
+                group["lr"] = plan.learning_rate * _factor(step, steps, plan.warmup)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = loss_of(batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            step, total, count = step + 1, total + loss.item(), count + 1
+            if not math.isfinite(total):
+                raise RunError(f"the loss is not finite at step {step}; try a lower --learning-rate")
+            if step % plan.checkpoint_every == 0 or step == steps:
+                _save(folder / CHECKPOINT, weights, optimiser, identity, step)
+                report(Progress(step, steps, total / count))
+                total, count = 0.0, 0
+    model.eval()
+
+
+def _factor(step: int, steps: int, warmup: float) -> float:
+    rise = max(1.0, warmup * steps)
+    return min((step + 1) / rise, (steps - step) / max(1.0, steps - rise))
+
+
+def _save(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[str, Any], step: int) -> None:
+    import torch
+
+    state = {"plan": identity, "step": step, "weights": weights, "optimiser": optimiser.state_dict()}
+    with replacing(path) as file:
+        torch.save(state, file)
+
+
+def _resume(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[str, Any]) -> int:
+    """The step to go on from: 0 without a checkpoint."""
+    import torch
+
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["plan"] != identity:
+        raise UsageError(f"{path} is of a run with other options; delete it, or choose another --out")
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(state["weights"][name])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["step"]
