@@ -54,7 +54,7 @@ def load_base(
     """A base encoder under a new head for a task, whose initial weights follow from the seed, and its tokenizer.
 
     Give `dropout`, a share of features, to train it. No attention weights are dropped then, and attention is the plain
-    one: on a CPU the masks of so large a tensor, and the backward pass of PyTorch's fused kernel, cost a third of a step.
+    one: on a CPU, masks of so large a tensor and the backward pass of PyTorch's fused kernel cost a third of a step.
 
     Raises:
         RunError: the folder holds no such model.

@@ -79,7 +79,7 @@ def ensure_minilm() -> Path:
 
 
 def ensure_smollm2() -> Path:
-    """SmolLM2-135M-Instruct (Ben Allal et al., arXiv 2502.02737) as bfloat16 safetensors with chat template: its folder.
+    """SmolLM2-135M-Instruct (Ben Allal et al., arXiv 2502.02737), bfloat16 safetensors and chat template: its folder.
 
     Raises:
         RunError: it could not be made ready.

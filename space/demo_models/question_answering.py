@@ -1,7 +1,6 @@
-"""`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, and to say there is none."""
+"""`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, or to say there is none."""
 
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from space.demo_models.command import add_plan_options, plan_of, say, show_progr
 from space.demo_models.judging import Judged, choose_threshold, judge_answers
 from space.demo_models.passages import Company, Library, Passage, hide
 from space.demo_models.qamr import Qamr, Question, page, read_qamr
+from space.demo_models.reading import DISTRACTORS as DISTRACTORS_BY_EPOCH
 from space.demo_models.reading import answer, in_batches, span_loss, training_passages
 from space.demo_models.training import Plan, fit
 
@@ -35,7 +35,7 @@ what lands in OUT:
   checkpoint.pt     to go on from
 """
 DROPOUT = 0.0
-PLAN = Plan(epochs=3, batch_size=24, rank=64, learning_rate=2e-3)
+PLAN = Plan(epochs=2, batch_size=24, rank=64, learning_rate=2e-3)
 VALIDATION_SHARE = 0.1
 DISTRACTORS = 5
 SIDE_QUESTIONS = 4_000
@@ -97,12 +97,11 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
     """
     from transformers import AutoModelForQuestionAnswering
 
-    started = time.process_time()
     training, validation, test = split(qamr)
     model, tokenizer = load_base(base, AutoModelForQuestionAnswering, seed=plan.seed, dropout=DROPOUT)
     model = adapt(model, rank=plan.rank, head="qa_outputs", task="QUESTION_ANS", seed=plan.seed)
     epochs = [_epoch(training, plan, epoch) for epoch in range(plan.epochs)]
-    fit(
+    seconds = fit(
         model,
         plan=plan,
         steps_per_epoch=min(len(epoch) for epoch in epochs),
@@ -111,7 +110,6 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
         folder=out,
         report=show_progress,
     )
-    trained_in = time.process_time() - started
     adapter = out / "adapter"
     save_adapter(model, adapter, calibration={"no_answer_threshold": 0.0}, card="")
     merged, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
@@ -119,10 +117,13 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
     results = {name: _test(merged, tokenizer, test, setting, threshold) for name, setting in SETTINGS.items()}
     metrics = {
         "test": {name: asdict(judged) for name, judged in results.items()},
+        "test_sentences": len({question.sentence_id for question in test.questions}),
         "no_answer_threshold": threshold,
         "questions": {"training": len(training.questions), "validation": len(validation.questions)},
+        "distractors": DISTRACTORS_BY_EPOCH,
+        "command": f"{PROG} --data DIR",
         "plan": asdict(plan),
-        "training_cpu_seconds": round(trained_in),
+        "training_cpu_seconds": round(seconds),
     }
     save_adapter(model, adapter, calibration={"no_answer_threshold": threshold}, card=question_answering_card(metrics))
     write_metrics(metrics, out)

@@ -12,7 +12,7 @@ from space.demo_models.spans import best_spans
 MAX_TOKENS = 384
 # Distractors at most, epoch by epoch (the last holds from then on): to find a phrase is learnt on short passages, which
 # cost a third of the time, before it is to be found among many sentences.
-DISTRACTORS = (1, 3, 6)
+DISTRACTORS = (1, 4)
 COMPANY: tuple[Company, ...] = ("others", "neighbours", "neighbours", "mixed")
 UNANSWERABLE = 0.15
 

@@ -1,6 +1,7 @@
 """The loop that both recipes share: AdamW, a warm-up and a straight descent, checkpoints that a stopped run resumes."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast: `epochs` passes in batches of `batch_size`; `data` names what is learnt from."""
+    """How long and how fast: `epochs` passes in batches of `batch_size`, a warm-up over that share of the steps."""
 
     epochs: int
     batch_size: int
@@ -44,8 +45,10 @@ def fit(
     loss_of: Callable[[Any], Any],
     folder: Path,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> None:
+) -> float:
     """Trains the model's trainable weights in place; a checkpoint of the same plan in `folder` is gone on from.
+
+    Returns the processor seconds that it took, those before an interruption included.
 
     `batches(epoch)` yields the same batches each time it is asked, and each step's dropout follows from its number:
     a run that was stopped ends as one that was not.
@@ -60,7 +63,8 @@ def fit(
     optimiser = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     steps = plan.epochs * steps_per_epoch
     identity = {**asdict(plan), "steps": steps}
-    step = _resume(folder / CHECKPOINT, weights, optimiser, identity)
+    step, seconds = _resume(folder / CHECKPOINT, weights, optimiser, identity)
+    started = time.process_time() - seconds
     model.train()
     total, count = 0.0, 0
     for epoch in range(step // steps_per_epoch, plan.epochs):
@@ -80,10 +84,13 @@ def fit(
             if not math.isfinite(total):
                 raise RunError(f"the loss is not finite at step {step}; try a lower --learning-rate")
             if step % plan.checkpoint_every == 0 or step == steps:
-                _save(folder / CHECKPOINT, weights, optimiser, identity, step)
+                seconds = time.process_time() - started
+                state = {"plan": identity, "step": step, "seconds": seconds}
+                _save(folder / CHECKPOINT, weights, optimiser, state)
                 report(Progress(step, steps, total / count))
                 total, count = 0.0, 0
     model.eval()
+    return seconds
 
 
 def _factor(step: int, steps: int, warmup: float) -> float:
@@ -91,20 +98,19 @@ def _factor(step: int, steps: int, warmup: float) -> float:
     return min((step + 1) / rise, (steps - step) / max(1.0, steps - rise))
 
 
-def _save(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[str, Any], step: int) -> None:
+def _save(path: Path, weights: dict[str, Any], optimiser: Any, state: dict[str, Any]) -> None:
     import torch
 
-    state = {"plan": identity, "step": step, "weights": weights, "optimiser": optimiser.state_dict()}
     with replacing(path) as file:
-        torch.save(state, file)
+        torch.save({**state, "weights": weights, "optimiser": optimiser.state_dict()}, file)
 
 
-def _resume(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[str, Any]) -> int:
-    """The step to go on from: 0 without a checkpoint."""
+def _resume(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[str, Any]) -> tuple[int, float]:
+    """The step to go on from and the seconds that went before it: none without a checkpoint."""
     import torch
 
     if not path.exists():
-        return 0
+        return 0, 0.0
     state = torch.load(path, weights_only=True)
     if state["plan"] != identity:
         raise UsageError(f"{path} is of a run with other options; delete it, or choose another --out")
@@ -112,4 +118,4 @@ def _resume(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[
         for name, weight in weights.items():
             weight.copy_(state["weights"][name])
     optimiser.load_state_dict(state["optimiser"])
-    return state["step"]
+    return state["step"], state["seconds"]
