@@ -12,10 +12,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help compare data test test-slow lint format clean
+.PHONY: help compare space data test test-slow lint format clean
 
 help:  ## show this list
-	@echo "Seven classic CNN families in Flax, trained and judged on real data."
+	@echo "Seven classic CNN families judged on real data, seq2seq with attention, and an app of language and image models."
 	@echo
 	@awk -F '  ## ' '/^[a-z-]+:.*  ## / { sub(/:.*/, "", $$1); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
@@ -24,6 +24,10 @@ help:  ## show this list
 
 compare: $(VENV)/.installed-core  ## train the seven families on the three data sets and print who wins
 	$(BIN)/python -m benchmarks.compare $(ARGS)
+
+space: $(VENV)/.installed-space  ## get the offline models (180 MB, once) and open the app
+	$(BIN)/python -m space.demo_models
+	$(BIN)/python -m space.app --open $(ARGS)
 
 data: $(VENV)/.installed-core  ## prepare the three data sets and show what is there
 	$(BIN)/python -m jax_models.data $(ARGS)
@@ -46,7 +50,7 @@ format: $(VENV)/.installed-dev  ## repair what ruff can: style and format
 clean:  ## remove .venv and caches; data and results stay
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	@rm -rf .pytest_cache .ruff_cache
-	@for d in jax_models benchmarks tests; do find $$d -name __pycache__ -prune -exec rm -rf {} +; done
+	@for d in jax_models seq2seq benchmarks space tests; do find $$d -name __pycache__ -prune -exec rm -rf {} +; done
 
 # --- the environment ----------------------------------------------------------------------------------------------
 # A stamp per set of packages: pip runs again only when pyproject.toml or the environment's Python has changed.
@@ -58,14 +62,25 @@ define install
 	@touch $(addprefix $(VENV)/.installed-,$(2))
 endef
 
+# The version that the tests were run with, unless a PyTorch is there: whoever wants another build installs it before.
+define pytorch
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install torch==2.13.0
+endef
+
 $(VENV)/.installed-core: pyproject.toml $(BIN)/python
 	$(call install,.,core)
 
+$(VENV)/.installed-space: pyproject.toml $(BIN)/python
+	$(pytorch)
+	$(call install,.[space],core space)
+
 $(VENV)/.installed-test: pyproject.toml $(BIN)/python
-	$(call install,.[test],core test)
+	$(pytorch)
+	$(call install,.[test],core space test)
 
 $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
-	$(call install,.[dev],core test dev)
+	$(pytorch)
+	$(call install,.[dev],core space test dev)
 
 # Takes the first Python that runs: a pyenv shim may be on PATH and still not run. PYTHON=... may be newer than 3.12.
 $(BIN)/python:

@@ -1,5 +1,6 @@
 """The app: its pages and how it is served. `python -m space.app` starts it, and a Hugging Face Space runs this file."""
 
+import argparse
 import logging
 import os
 import sys
@@ -28,6 +29,13 @@ QUEUE = 64  # requests that may wait; more are told to come back later
 UPLOAD = "5mb"
 MODEL_BYTES = 3_000_000_000
 REQUESTS_PER_MINUTE = 60
+SETTINGS = """
+settings in the environment:
+  SPACE_MODELS               auto (default), hub or offline: which models answer
+  SPACE_MODELS_DIR           where the offline models lie; python -m space.demo_models gets them
+  SPACE_MODEL_BYTES          most bytes of weights in memory (default 3000000000)
+  SPACE_REQUESTS_PER_MINUTE  of one client (default 60); 0 for no limit
+"""
 
 
 def build_app(space: Space) -> gr.Blocks:
@@ -72,14 +80,22 @@ def _whole(variable: str, default: int) -> int:
 
 
 def main() -> None:
-    """Serves the app until it is interrupted. `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT` say where."""
+    """Serves the app until it is interrupted."""
+    options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         space = make_space()
     except ValueError as error:
         sys.exit(f"error: {error}")
-    build_app(space).launch(
+    try:
+        _serve(build_app(space), options)
+    except OSError as error:  # the port is taken
+        sys.exit(f"error: {error}")
+
+
+def _serve(app: gr.Blocks, options: argparse.Namespace) -> None:
+    app.launch(
         theme=theme(),
         css_paths=STYLES,
         head=HEAD,
@@ -89,8 +105,25 @@ def main() -> None:
         ssr_mode=False,
         footer_links=["api"],
         run_history=False,
-        mcp_server=os.environ.get("SPACE_MCP") == "1",
+        server_name=options.host,
+        server_port=options.port,
+        inbrowser=options.open,
+        mcp_server=options.mcp or os.environ.get("SPACE_MCP") == "1",
     )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m space.app",
+        description="Serves the app.",
+        epilog=SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--port", type=int, help="default: the first that is free from 7860 on")
+    parser.add_argument("--host", help="default: 127.0.0.1, this machine only; 0.0.0.0 for all")
+    parser.add_argument("--mcp", action="store_true", help="offer the endpoints as MCP tools too")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -67,9 +67,7 @@ def _check(staged: Staged, *, resolve: bool) -> None:
         print(f"error: {line}", file=sys.stderr)
     if found:
         raise RunError(f"{len(found)} of the checks failed (above); nothing was uploaded")
-    print(
-        f"{len(staged.files)} files, {staged.size / MB:.1f} MB: front matter, requirements, sizes and contents are right"
-    )
+    print(f"{len(staged.files)} files, {staged.size / MB:.1f} MB: front matter, requirements and contents are right")
     if resolve:
         print("asking the package index whether the requirements fit together (half a minute) ...", flush=True)
         print(f"requirements resolve as a Space installs them: {resolved(staged)} packages")
@@ -85,8 +83,9 @@ def resolved(staged: Staged) -> int:
     """
     fields = front_matter.read((staged.folder / "README.md").read_text(encoding="utf-8"))
     command = [
-        sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check", "--ignore-installed",
-        "--only-binary=:all:", "--implementation=cp", f"--python-version={fields['python_version']}",
+        sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check",
+        "--ignore-installed", "--only-binary=:all:", "--implementation=cp",
+        f"--python-version={fields['python_version']}",
         *(f"--platform={platform}" for platform in PLATFORMS),
         "--requirement", str(staged.folder / "requirements.txt"),
         # What a Space's image installs beside them.

@@ -25,8 +25,8 @@ class Imports:
 def reachable(root: Path, *, entry: str) -> Imports:
     """Everything that `entry` can come to import, found by reading, without running.
 
-    Files count also when they are imported inside a function. Packages that `jax_models` and `seq2seq` import only inside
-    functions do not: those serve training and data, which the app never asks of them.
+    Files count also when they are imported inside a function. Packages that `jax_models` and `seq2seq` import only
+    inside functions do not: those serve training and data, which the app never asks of them.
 
     Args:
         root: the folder that holds the packages.

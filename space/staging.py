@@ -108,8 +108,8 @@ def read_requirements(folder: Path) -> dict[str, SpecifierSet]:
     """What `requirements.txt` asks for: allowed versions by normalised name.
 
     Raises:
-        ValueError: a line is no plain requirement. Editable installs, paths and options do not work where only this file
-            is there at the time of the installation.
+        ValueError: a line is no plain requirement. Editable installs, paths and options do not work where only this
+            file is there at the time of the installation.
     """
     found: dict[str, SpecifierSet] = {}
     for line in (folder / "requirements.txt").read_text(encoding="utf-8").splitlines():

@@ -14,10 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKE_TARGETS = re.findall(r"^([a-z-]+):.*  ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
+OPENING = ("make compare", "make test", "make space", "pip install -e .", "python -m benchmarks.compare")
 FORBIDDEN_IMPORTS = {
     "jax_models": {"benchmarks", "seq2seq", "space", "tensorflow"},
     "benchmarks": {"seq2seq", "space", "tensorflow"},
     "seq2seq": {"benchmarks", "space", "tensorflow"},
+    "space": {"benchmarks", "tensorflow", "tests"},
 }
 # The only files outside space/ that may import PyTorch: the weight converter and the side-by-side timings.
 TORCH_FILES = {"jax_models/pretrained/from_torch.py", "benchmarks/speed.py", "seq2seq/speed.py"}
@@ -44,7 +46,7 @@ def python_files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-@pytest.mark.parametrize("command", ["make compare", "make test", "pip install -e .", "python -m benchmarks.compare"])
+@pytest.mark.parametrize("command", OPENING)
 def test_readme_opens_with_the_commands(command):
     assert command in "\n".join(README.splitlines()[:60])
 
@@ -86,7 +88,7 @@ def test_imports_point_one_way(package):
 
 
 def test_torch_is_imported_only_where_it_is_meant_to_be():
-    files = [path for package in FORBIDDEN_IMPORTS for path in python_files(package)]
+    files = [path for package in FORBIDDEN_IMPORTS if package != "space" for path in python_files(package)]
     importers = {path.relative_to(ROOT).as_posix() for path in files if "torch" in imported_packages(path)}
     assert importers <= TORCH_FILES
 
@@ -95,6 +97,19 @@ def test_the_command_lines_load_neither_torch_nor_tensorflow():
     code = (
         "import sys, jax_models, jax_models.data, jax_models.classification, benchmarks.compare\n"
         "print(sorted({'torch', 'tensorflow'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_app_starts_without_any_framework():
+    pytest.importorskip("gradio")
+    code = (
+        "import sys\n"
+        "from space.app import build_app, make_space\n"
+        "build_app(make_space())\n"
+        "print(sorted({'torch', 'jax', 'flax', 'transformers', 'diffusers', 'tensorflow'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

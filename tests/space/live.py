@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
+APP = (sys.executable, "-m", "space.app")
 START_SECONDS = 60.0
 
 
@@ -79,8 +80,10 @@ def _events(response: requests.Response) -> Iterator[tuple[str, Any]]:
 
 
 @contextlib.contextmanager
-def serve(environment: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    """`python -m space.app` on a free port, with its log in `folder`; ended at the end."""
+def serve(
+    environment: Mapping[str, str], folder: Path, *, command: Sequence[str] = APP, cwd: Path = ROOT
+) -> Iterator[Server]:
+    """The app on a free port, with its log in `folder`; ended at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -94,8 +97,7 @@ def serve(environment: Mapping[str, str], folder: Path) -> Iterator[Server]:
         **environment,
     }
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "space.app"]
-        process = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
         _wait(server)

@@ -12,19 +12,18 @@ import threading
 import time
 import tomllib
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("gradio")
 
-from packaging.requirements import Requirement  # noqa: E402
-from packaging.specifiers import SpecifierSet  # noqa: E402
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
-from jax_models.errors import RunError, UsageError  # noqa: E402
-from space import deploy, front_matter  # noqa: E402
-from space.import_graph import reachable  # noqa: E402
-from space.staging import MARKER, ROOT, problems, read_requirements, stage  # noqa: E402
+from jax_models.errors import UsageError
+from space import deploy, front_matter
+from space.import_graph import reachable
+from space.staging import MARKER, ROOT, problems, read_requirements, stage
 
 
 @pytest.fixture
@@ -137,7 +136,7 @@ def test_the_front_matter_of_the_space_is_right():
         ({"tags": "jax"}, "tags must be a list of texts"),
         ({"models": ["gpt2"]}, "models has 'gpt2'; it must be OWNER/NAME"),
         ({"models": ["distilbert/distilgpt2"]}, "models lacks Falconsai/text_summarization"),
-        ({"preload_from_hub": ["openai-community/gpt2"]}, "has openai-community/gpt2, which the catalogue does not offer"),
+        ({"preload_from_hub": ["openai/gpt2"]}, "has openai/gpt2, which the catalogue does not offer"),
         ({"colour": "red"}, "colour is no field that a Gradio Space knows"),
     ],
 )  # fmt: skip
@@ -211,7 +210,7 @@ def test_requirements_have_the_floors_of_the_project():
 def test_a_dry_run_says_what_it_made(monkeypatch, tmp_path, capsys):
     run(monkeypatch, "--dry-run", str(tmp_path / "out"), "--no-resolve")
     printed = capsys.readouterr().out
-    assert "front matter, requirements, sizes and contents are right" in printed
+    assert "front matter, requirements and contents are right" in printed
     assert "not checked: whether the requirements fit together (--no-resolve)" in printed
     assert (tmp_path / "out" / "space" / "app.py").is_file()
 
