@@ -39,16 +39,19 @@ def text(value: object, *, name: str, longest: int, shortest: int = 1, strip: bo
         raise BadInput(f"{name} must be text.")
     if len(value) > longest:
         raise BadInput(f"{name} has {len(value):,} characters; at most {longest:,} are allowed.")
-    kept = "".join(
-        letter
-        for letter in value.replace("\r\n", "\n").replace("\r", "\n")
-        if letter in _KEPT_CONTROLS
-        or (unicodedata.category(letter) not in {"Cc", "Cs"} and letter not in _BIDI_OVERRIDES)
-    )
+    lines = value.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(letter for letter in lines if is_kept(letter))
     kept = kept.strip() if strip else kept
     if len(kept.strip()) < shortest:
         raise BadInput(f"{name} is empty." if not kept.strip() else f"{name} needs at least {shortest} characters.")
     return kept
+
+
+def is_kept(letter: str) -> bool:
+    """Whether `text` keeps this character."""
+    if letter in _KEPT_CONTROLS:
+        return True
+    return unicodedata.category(letter) not in {"Cc", "Cs"} and letter not in _BIDI_OVERRIDES
 
 
 def number(value: object, *, name: str, low: float, high: float) -> float:
