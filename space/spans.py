@@ -86,8 +86,9 @@ def split(loaded: Loaded, question: str, context: str) -> Windows:
         return_offsets_mapping=True,
         return_tensors="pt",
     )
-    offsets = _without_space(encoded["offset_mapping"].numpy(), context)
-    text = np.array([[part == 1 for part in encoded.sequence_ids(row)] for row in range(len(offsets))])
+    parts = np.array([encoded.sequence_ids(row) for row in range(len(encoded["input_ids"]))])
+    text = parts == 1
+    offsets = _without_space(encoded["offset_mapping"].numpy() * text[..., None], context)
     ids = encoded["input_ids"].numpy()
     null = (ids == tokenizer.cls_token_id).argmax(axis=1)  # the first token where there is none
     names = [name for name in tokenizer.model_input_names if name in encoded]
