@@ -1,0 +1,241 @@
+"""Text to image: Stable Diffusion with all its settings, seen while it paints; a picture keeps how it was made."""
+
+import base64
+import io
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+
+from space.choosing import AUTO
+from space.painting import MOST_IMAGES, NATIVE, Painting, paint
+from space.pictures import read_texts, read_upload
+from space.recipes import LONGEST, MAX_GUIDANCE, MAX_STEPS, Recipe, read_recipe
+from space.serving import Space
+from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+
+EXAMPLES = ("a red sneaker", "a blue dress on black", "a yellow handbag, studio photo", "green trousers")
+OWN_SIZE = "The model's own"
+
+
+def recall(space: Space, data: bytes) -> tuple[Recipe, str]:
+    """The recipe in a picture's PNG file, as far as this app can follow it, and a sentence about it.
+
+    Raises:
+        BadInput: the file is no PNG, broken, too large, or carries no valid settings.
+    """
+    recipe = read_recipe(read_texts(data))
+    model, size = recipe.model, recipe.size
+    if model not in {AUTO, *(spec.key for spec in space.store.chooser.allowed("text_to_image"))}:
+        model = AUTO
+    if size not in _sizes(space, model):
+        size = 0
+    missing = [
+        *([f"its model, {recipe.model}"] if model != recipe.model else []),
+        *([f"its size of {recipe.size} pixels"] if size != recipe.size else []),
+    ]
+    kept = Recipe(recipe.prompt, recipe.negative_prompt, recipe.steps, recipe.guidance, size, recipe.seed, model)
+    return kept, f"Settings read, but not {' and '.join(missing)}: not offered here." if missing else "Settings read."
+
+
+def _build(space: Space) -> None:
+    header(PAGE.title, PAGE.lead)
+    with gr.Row(equal_height=False):
+        with gr.Column():
+            prompt = gr.Textbox(EXAMPLES[0], label="Prompt", lines=2, max_length=LONGEST, autofocus=True)
+            negative = gr.Textbox(label="Negative prompt", placeholder="what should not be seen", max_length=LONGEST)
+            with gr.Row():
+                run = gr.Button("Paint", variant="primary")
+                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+            gr.Examples([[example] for example in EXAMPLES], [prompt], label="Examples")
+            with gr.Accordion("Settings", open=False):
+                images = gr.Slider(1, MOST_IMAGES, value=1, step=1, label="Images")
+                steps = gr.Slider(0, MAX_STEPS, value=0, step=1, label="Steps", info=_own(space, "steps"))
+                guidance = gr.Slider(
+                    0, MAX_GUIDANCE, value=0, step=0.5, label="Guidance scale", info=_own(space, "guidance")
+                )
+                size = gr.Dropdown(_size_choices(space, AUTO), value=0, label="Size", filterable=False)
+                seed = gr.Number(-1, label="Seed", info="-1 for a random one", precision=0, minimum=-1)
+                with gr.Row():
+                    again = gr.Button("Use the last seed", size="sm", interactive=False)
+                    random = gr.Button("Random seed", size="sm")
+                model = model_picker(space, "text_to_image")
+            with gr.Accordion("Settings from a picture", open=False):
+                dropped = gr.File(label="A PNG file made here or by a similar program", file_types=[".png"], height=120)
+        with gr.Column():
+            preview = gr.HTML(visible=False, padding=False)
+            gallery = gr.Gallery(
+                label="Images", format="png", columns=2, object_fit="contain", interactive=False,
+                buttons=["download", "download_all", "fullscreen"], elem_classes="paintings",
+            )  # fmt: skip
+            notice = gr.HTML(padding=False)
+            status = status_line()
+    last_seed = gr.State(-1)
+
+    def show(
+        prompt: str, negative: str, steps: int, guidance: float, size: int, seed: int, images: int, model: str
+    ) -> Iterator[tuple[Any, ...]]:
+        recipe = Recipe(prompt, negative, steps, guidance, size, seed, model)
+        before = None
+        for answer in paint(space, recipe, images=images):
+            if answer is before:  # a beat in between: nothing is new
+                yield (gr.skip(),) * 6
+                continue
+            more = before is None or answer.painted != before.painted
+            files = [_saved(one.png, one.recipe, gallery) for one in answer.painted] if more else gr.skip()
+            seeds = [one.recipe.seed for one in answer.painted] + [one.seed for one in answer.blocked]
+            found = (min(seeds), gr.Button(interactive=True)) if seeds else (gr.skip(), gr.skip())
+            before = answer
+            yield _preview(answer), files, _notice(answer), _status(answer), *found
+
+    on_run(
+        space,
+        [run.click, prompt.submit, negative.submit],
+        show,
+        inputs=[prompt, negative, steps, guidance, size, seed, images, model],
+        outputs=[preview, gallery, notice, status, last_seed, again],
+        stop=stop,
+    )
+    stop.click(_stopped, status, [preview, status], api_visibility="private", queue=False)
+    again.click(lambda seed: seed, last_seed, seed, api_visibility="private", queue=False)
+    random.click(lambda: -1, None, seed, api_visibility="private", queue=False)
+    model.change(
+        lambda model: gr.Dropdown(_size_choices(space, model), value=0),
+        model, size, api_visibility="private", queue=False,
+    )  # fmt: skip
+
+    def read(path: str | None) -> Iterator[tuple[Any, ...]]:
+        recipe, sentence = recall(space, read_upload(path or ""))
+        yield (
+            recipe.prompt, recipe.negative_prompt, recipe.steps, recipe.guidance,
+            gr.Dropdown(_size_choices(space, recipe.model), value=recipe.size),
+            recipe.seed, recipe.model, None, status_html(None, sentence),
+        )  # fmt: skip
+
+    on_run(
+        space,
+        [dropped.upload],
+        read,
+        inputs=[dropped],
+        outputs=[prompt, negative, steps, guidance, size, seed, model, dropped, status],
+    )
+
+    def text_to_image(
+        prompt: str,
+        negative_prompt: str = "",
+        steps: int = 0,
+        guidance: float = 0.0,
+        seed: int = -1,
+        images: int = 1,
+        size: int = 0,
+        model: str = AUTO,
+    ) -> Iterator[dict[str, Any]]:
+        """Paints images of what a text says.
+
+        Args:
+            prompt: what should be seen, up to 1,000 characters. The offline model paints ten garments in ten colours.
+            negative_prompt: what should not be seen.
+            steps: of denoising, 1 to 100; 0 for the model's own number.
+            guidance: how closely the prompt is followed, up to 30; 0 for the model's own.
+            seed: of the first image, the next ones count up; -1 for a random one. The same seed gives the same image.
+            images: how many, 1 to 4.
+            size: width and height in pixels; 0 for the model's own.
+            model: "auto", or a model's key.
+
+        Returns:
+            the model that answered; the images as data URLs of PNG files with their settings inside, in the last reply;
+            their seeds; which seeds the safety checker blocked and why; how much is done, 0 to 1.
+        """
+        recipe = Recipe(prompt, negative_prompt, steps, guidance, size, seed, model)
+        for answer in paint(space, recipe, images=images):
+            yield {
+                "model": answer.choice.spec.key if answer.choice else None,
+                "seeds": [one.recipe.seed for one in answer.painted],
+                "images": [_data_url(one.png, "png") for one in answer.painted] if answer.finished else [],
+                "blocked": [{"seed": one.seed, "reason": one.reason} for one in answer.blocked],
+                "notes": list(answer.notes),
+                "progress": answer.done / answer.steps if answer.steps else 0.0,
+            }
+
+    space.endpoint(text_to_image, name="text_to_image")
+
+
+def _sizes(space: Space, model: str) -> list[int]:
+    keys = [spec.key for spec in space.store.chooser.allowed("text_to_image")] if model == AUTO else [model]
+    return [0, *sorted({size for key in keys for size in NATIVE[key].sizes})]
+
+
+def _size_choices(space: Space, model: str) -> list[tuple[str, int]]:
+    return [(f"{size} x {size}" if size else OWN_SIZE, size) for size in _sizes(space, model)]
+
+
+def _own(space: Space, name: str) -> str:
+    models = space.store.chooser.allowed("text_to_image")
+    return f"0 for the model's own: {', '.join(f'{getattr(NATIVE[m.key], name):g} ({m.title})' for m in models)}"
+
+
+def _saved(png: bytes, recipe: Recipe, gallery: gr.Gallery) -> tuple[str, str]:
+    words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in recipe.prompt).split()
+    name = f"{'-'.join(words)[:40] or 'image'}-{recipe.seed}.png"
+    return save_bytes_to_cache(png, name, gallery.GRADIO_CACHE), f"seed {recipe.seed}"
+
+
+def _status(answer: Painting) -> str:
+    if answer.choice is None:
+        return status_html(None, "loading the model", busy=True)
+    if not answer.finished:
+        image = len(answer.painted) + len(answer.blocked) + 1
+        left = answer.seconds_left
+        return status_html(
+            answer.choice,
+            f"image {image} of {answer.images}" if answer.images > 1 else "",
+            f"step {answer.done} of {answer.steps}",
+            f"about {left:.0f} s left" if left is not None else "",
+            busy=True,
+        )
+    details = [f"{answer.seconds:.1f} s"]
+    if answer.painted:
+        first = answer.painted[0].recipe
+        seeds = ", ".join(str(one.recipe.seed) for one in answer.painted)
+        details += [
+            f"{first.size} x {first.size} pixels",
+            f"{first.steps} steps",
+            f"guidance {first.guidance:g}",
+            f"seed {seeds}",
+        ]
+    return status_html(answer.choice, *details)
+
+
+def _stopped(line: str) -> tuple[Any, Any]:
+    if 'class="busy"' not in line:
+        return gr.skip(), gr.skip()
+    return gr.HTML(visible=False), status_html(None, "Stopped.")
+
+
+def _preview(answer: Painting) -> Any:
+    if answer.preview is None:
+        return gr.HTML(visible=False)
+    file = io.BytesIO()
+    answer.preview.convert("RGB").save(file, "JPEG", quality=85)
+    share = 100 * answer.done / answer.steps
+    return gr.HTML(
+        f'<figure class="painting"><img alt="The image so far" src="{_data_url(file.getvalue(), "jpeg")}">'
+        f'<div class="bar"><span style="width:{share:.0f}%"></span></div></figure>',
+        visible=True,
+    )
+
+
+def _notice(answer: Painting) -> str:
+    lines = [*answer.notes, *(f"The image with seed {one.seed} is not shown: {one.reason}." for one in answer.blocked)]
+    if answer.blocked:
+        lines.append("Another seed or another prompt may pass.")
+    return "".join(f'<p class="notice">{escape(line)}</p>' for line in lines)
+
+
+def _data_url(file: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"
+
+
+PAGE = Page("Text to image", "text-to-image", "Say what you want to see, and watch it take shape out of noise.", _build)
