@@ -21,8 +21,8 @@ datasets: [mnist, fashion_mnist, cifar10]
 # Small classic CNNs for the vision lab
 
 Networks of this project's seven families at the preset `quick`, seed 0, trained by `{command}`.
-Each file holds float16 weights by name and, in its metadata, the whole configuration. Input: 32x32 (MNIST and FashionMNIST padded by 2),
-normalised by the data set's mean and deviation. Output: logits of ten classes.
+Each file holds float16 weights by name and, in its metadata, the whole configuration. Input: 32x32 (MNIST and
+FashionMNIST padded by 2), normalised by the data set's mean and deviation. Output: logits of ten classes.
 
 Scores are of the shipped (rounded) weights on the official test split, opened once, after training.
 
@@ -50,8 +50,8 @@ tags: [sequence-to-sequence, attention, jax, flax]
 # A model that reverses integers, for the attention lab
 
 An LSTM encoder-decoder with additive attention (arXiv 1409.0473), trained by `{command}`
-with the settings of `python -m seq2seq.train`, seed 0. It reads 1 to 20 integers of 0 to 99 and writes them from the last to the first.
-Weights are float32; the metadata has the configuration and the vocabulary.
+with the settings of `python -m seq2seq.train`, seed 0. It reads 1 to 20 integers of 0 to 99 and writes them from
+the last to the first. Weights are float32; the metadata has the configuration and the vocabulary.
 
 | file | task | parameters | exact match | wrong | n | commit |
 |---|---|---|---|---|---|---|

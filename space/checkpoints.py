@@ -1,0 +1,145 @@
+"""Where the project's own trained models lie: finished runs of its commands, and the small ones that are shipped.
+
+Looks at file names and descriptions only; `networks.py` brings a model into memory.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+
+from space.folders import WEIGHTS
+
+Kind = Literal["vision", "attention"]
+VARIABLE = "SPACE_CHECKPOINTS"
+DEEPEST = 4  # folders below a search folder: a sweep keeps its runs two or three down
+MOST_FOLDERS = 5_000
+LARGEST_DESCRIPTION = 4_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model on the disk.
+
+    Attributes:
+        kind: the lab that shows it.
+        subject: the data set that a CNN was trained on, or the task of an encoder-decoder.
+        key: the model's name: a CNN family, or task and attention.
+        path: a run's folder, or a safetensors file.
+        score: the test accuracy or exact match of its run, 0 to 1; None where the run does not say.
+        modified: when it was written, in seconds.
+    """
+
+    kind: Kind
+    subject: str
+    key: str
+    path: Path
+    score: float | None
+    modified: float
+
+
+def search_folders() -> tuple[Path, ...]:
+    """$SPACE_CHECKPOINTS (several are separated as in PATH); without it `out`, where the commands write, then what is
+    shipped with the app."""
+    given = os.environ.get(VARIABLE, "")
+    if given.strip():
+        return tuple(Path(part).expanduser() for part in given.split(os.pathsep) if part.strip())
+    return (Path("out"), WEIGHTS / "vision", WEIGHTS / "attention")
+
+
+def find_checkpoints(kind: Kind, folders: tuple[Path, ...] | None = None) -> tuple[Checkpoint, ...]:
+    """The models of one lab, one for each subject and key: of the first folder that has it, the newest there."""
+    found: dict[tuple[str, str], Checkpoint] = {}
+    for folder in search_folders() if folders is None else folders:
+        here: dict[tuple[str, str], Checkpoint] = {}
+        for checkpoint in _checkpoints_below(folder):
+            name = (checkpoint.subject, checkpoint.key)
+            if checkpoint.kind == kind and (name not in here or here[name].modified < checkpoint.modified):
+                here[name] = checkpoint
+        found = here | found
+    return tuple(sorted(found.values(), key=lambda checkpoint: (checkpoint.subject, checkpoint.key)))
+
+
+def without_folder(error: Exception, checkpoint: Checkpoint) -> str:
+    """What an error says, without the place of the checkpoint on this machine, which is not for everybody."""
+    return str(error).replace(f"{checkpoint.path.absolute().parent}{os.sep}", "")
+
+
+def _checkpoints_below(root: Path) -> Iterator[Checkpoint]:
+    for number, (folder, subfolders, files) in enumerate(os.walk(root)):
+        here = Path(folder)
+        if number >= MOST_FOLDERS:
+            return
+        finished_cnn = "result.json" in files and "checkpoints" in subfolders
+        candidates = [_vision_run(here)] if finished_cnn else []
+        if {"model.json", "weights.npz"} <= set(files):
+            candidates.append(_attention_run(here))
+        candidates += [_shipped(here / name) for name in sorted(files) if name.endswith(".safetensors")]
+        yield from (candidate for candidate in candidates if candidate)
+        deep = len(here.relative_to(root).parts) >= DEEPEST
+        subfolders[:] = [] if deep else sorted(name for name in subfolders if name[0] != "." and name != "checkpoints")
+
+
+def _vision_run(folder: Path) -> Checkpoint | None:
+    result = _read(folder / "result.json")
+    model, dataset = result.get("model"), result.get("dataset")
+    if not isinstance(model, str) or not isinstance(dataset, str):
+        return None
+    return Checkpoint("vision", dataset, model, folder, _score(result, "accuracy"), _time(folder / "result.json"))
+
+
+def _attention_run(folder: Path) -> Checkpoint | None:
+    about = _read(folder / "model.json")
+    metrics = {"test": _read(folder / "metrics.json")}
+    return _attention(about, folder, score=_score(metrics, "exact_match"), modified=_time(folder / "model.json"))
+
+
+def _shipped(path: Path) -> Checkpoint | None:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get("description", "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return None
+    if not isinstance(about, dict):
+        return None
+    if about.get("kind") == "attention":
+        return _attention(about, path, score=_score(about, "exact_match"), modified=_time(path))
+    if about.get("kind") == "vision":
+        return Checkpoint("vision", about["dataset"], about["model"], path, _score(about, "accuracy"), _time(path))
+    return None
+
+
+def _attention(about: dict[str, Any], path: Path, *, score: float | None, modified: float) -> Checkpoint | None:
+    config = about.get("config")
+    if not isinstance(config, dict) or not {"task", "attention"} <= config.keys():
+        return None
+    key = f"{config['task']}-{config['attention']}"
+    return Checkpoint("attention", config["task"], key, path, score, modified)
+
+
+def _score(about: dict[str, Any], name: str) -> float | None:
+    test = about.get("test")
+    value = test.get(name) if isinstance(test, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object, or nothing where there is none that can be read."""
+    try:
+        if path.stat().st_size > LARGEST_DESCRIPTION:
+            return {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,225 @@
+"""Attention lab: the project's own encoder-decoders write token by token, and show where they look."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from space import limits
+from space.checkpoints import Checkpoint, find_checkpoints, without_folder
+from space.choosing import AUTO
+from space.jobs import Job, watch
+from space.lab_panels import how_to_train, project_badge
+from space.serving import Space
+from space.shelf import Shelf
+from space.widgets import Page, header, on_run, status_html, status_line
+
+if TYPE_CHECKING:
+    from space.networks import Reader, Written
+
+LONGEST = 1_000
+SECONDS = 60.0
+BUDGET = 200_000_000  # bytes of weights; the largest usual model, of texts, takes 30 MB
+UNSURE = 0.9  # a symbol of less probability is marked
+FEW = 24  # symbols of a source whose map gets large cells with numbers
+EXAMPLES = {
+    "reverse": ("3 1 4 1 5", "10 20 30 40 50 60 70 80", "7 7 7 42 7 7 7", "99 98 97 0 1 2"),
+    "copy": ("3 1 4 1 5",),
+    "sort": ("31 4 15 92 6 53 5",),
+    "dates": ("March 5, 2021", "24th of December 1999"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer so far: `written` is None while the model is loaded or compiled."""
+
+    checkpoint: Checkpoint
+    written: "Written | None" = None
+    seconds: float = 0.0
+
+
+def make_shelf() -> Shelf["Reader"]:
+    """Where the models are kept. JAX is imported when the first one is loaded."""
+
+    def load(checkpoint: Checkpoint) -> "Reader":
+        from space.networks import load_reader
+
+        return load_reader(checkpoint)
+
+    return Shelf(load, BUDGET)
+
+
+def available() -> tuple[Checkpoint, ...]:
+    """The models that are here, the default first: it reverses."""
+    return tuple(sorted(find_checkpoints("attention"), key=lambda checkpoint: checkpoint.key != "reverse-additive"))
+
+
+def look(shelf: Shelf["Reader"], tokens: object, *, model: object = AUTO) -> Iterator[Answer]:
+    """Lets a model write its output for one sequence, and tells where it looks.
+
+    Args:
+        tokens: for example "3 1 4 1 5"; a text, for a model of texts.
+        model: a key of `available`, or "auto".
+
+    Raises:
+        BadInput: the model cannot read this, there is no such model, or its files are damaged.
+    """
+    line = limits.text(tokens, name="The sequence", longest=LONGEST)
+    models = {checkpoint.key: checkpoint for checkpoint in available()}
+    if not models:
+        raise limits.BadInput("No model is here yet; run: python -m seq2seq.train")
+    key = limits.one_of(model, (AUTO, *models), name="The model")
+    checkpoint = models[next(iter(models)) if key == AUTO else key]
+
+    def work(job: Job[Answer]) -> None:
+        from jax_models.errors import RunError, UsageError
+
+        try:
+            reader = shelf.get(checkpoint, job)
+            started = time.monotonic()
+            written = shelf.run(lambda: reader.write(line), job)
+        except (RunError, UsageError) as error:
+            raise limits.BadInput(without_folder(error, checkpoint).replace(" or raise max_length", "")) from error
+        job.tell(Answer(checkpoint, written, time.monotonic() - started))
+
+    return watch(work, first=Answer(checkpoint), seconds=SECONDS)
+
+
+def _build(space: Space) -> None:
+    shelf = make_shelf()
+    header(PAGE.title, PAGE.lead)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            tokens = gr.Textbox(EXAMPLES["reverse"][0], label="Sequence", max_length=LONGEST, lines=1)
+            model = gr.Dropdown(_choices(), value=AUTO, label="Model", filterable=False)
+            with gr.Row():
+                run = gr.Button("Write", variant="primary")
+                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+            tasks = {checkpoint.subject for checkpoint in available()} or {"reverse"}
+            lines = [line for task, lines in EXAMPLES.items() if task in tasks for line in lines]
+            gr.Examples([[line] for line in lines], [tokens], label="Examples")
+            refresh = gr.Button("Look for models again", size="sm")
+        with gr.Column(scale=3, min_width=300):
+            missing = gr.HTML(_missing(), padding=False)
+            answer = gr.HTML(padding=False)
+            status = status_line()
+            attention = gr.HTML(padding=False)
+
+    def show(tokens: str, model: str) -> Iterator[tuple[str, str, str]]:
+        for found in look(shelf, tokens, model=model):
+            yield _symbols(found.written), _status(found), _map(found)
+
+    on_run(
+        space, [run.click, tokens.submit], show, inputs=[tokens, model], outputs=[answer, status, attention], stop=stop
+    )
+    refresh.click(
+        lambda: (gr.Dropdown(_choices(), value=AUTO), _missing()),
+        outputs=[model, missing],
+        api_visibility="private",
+        queue=False,
+    )
+
+    def attend(tokens: str, model: str = AUTO) -> Iterator[dict[str, Any]]:
+        """Lets an encoder-decoder of this project write its output for a sequence, and shows where it looked.
+
+        Args:
+            tokens: whole numbers with spaces between them, such as "3 1 4 1 5" (1 to 20 numbers of 0 to 99 for the
+                model that is shipped, which reverses); a text, for a model of texts.
+            model: "auto", or a model's key, such as "reverse-additive".
+
+        Returns:
+            the model, its input and output symbol by symbol, the probability of each written symbol, and a row of
+            attention weights for each.
+        """
+        for found in look(shelf, tokens, model=model):
+            yield _reply(found)
+
+    space.endpoint(attend, name="attention")
+
+
+def _reply(found: Answer) -> dict[str, Any]:
+    if found.written is None:
+        return {"model": found.checkpoint.key, "input": [], "output": [], "probabilities": [], "attention": []}
+    alignment = found.written.alignment
+    return {
+        "model": found.checkpoint.key,
+        "input": alignment.source,
+        "output": alignment.output,
+        "probabilities": list(found.written.probabilities),
+        "attention": [[round(float(weight), 5) for weight in row] for row in alignment.weights],
+    }
+
+
+def _symbols(written: "Written | None") -> str:
+    """The output, each symbol with its probability."""
+    if written is None:
+        return ""
+    items = "".join(
+        f"<li{'' if probability >= UNSURE else ' class=unsure'}>{escape(_visible(piece))}"
+        f"<small>{100 * probability:.1f} %</small></li>"
+        for piece, probability in zip(written.alignment.output, written.probabilities, strict=True)
+    )
+    ending = "" if written.ended else "<p>It did not come to an end by itself.</p>"
+    return f'<ol class="answer" aria-label="What it wrote">{items}</ol>{ending}'
+
+
+def _map(found: Answer) -> str:
+    """The attention weights as a table: a row for each written symbol, a column for each symbol that was read."""
+    if found.written is None or found.checkpoint.key.endswith("-none"):
+        return ""
+    alignment = found.written.alignment
+    large = len(alignment.source) <= FEW
+    head = "".join(f'<th scope="col">{escape(_visible(piece))}</th>' for piece in alignment.source)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(_visible(piece))}</th>'
+        f"{''.join(_cell(weight, large=large) for weight in row)}</tr>"
+        for piece, row in zip(alignment.output, alignment.weights.tolist(), strict=True)
+    )
+    return (
+        f'<div class="map{"" if large else " map-long"}" tabindex="0" role="region" aria-label="Attention map"><table>'
+        "<caption>Where it looked: a row for each symbol that it wrote</caption>"
+        f'<thead><tr><td class="map-corner"></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        '<p class="map-scale">0 %<span aria-hidden="true"></span>100 %</p>'
+    )
+
+
+def _cell(weight: float, *, large: bool) -> str:
+    percent = 100 * weight
+    shown = f"{percent:.0f}" if large and percent >= 50 else ""
+    return f'<td style="--weight:{percent:.1f}%" title="{percent:.1f} %">{shown}</td>'
+
+
+def _status(found: Answer) -> str:
+    score = "" if found.checkpoint.score is None else f"{100 * found.checkpoint.score:.2f} % exact on unseen sequences"
+    badge = project_badge(_title(found.checkpoint), quality=score)
+    if found.written is None:
+        return status_html(badge, "loading and compiling, the first time only", busy=True)
+    rate = len(found.written.probabilities) / max(found.seconds, 1e-9)
+    return status_html(badge, f"{found.seconds:.2f} s", f"{rate:.0f} tokens/s")
+
+
+def _visible(piece: str) -> str:
+    return piece.replace(" ", "␣") or "∅"
+
+
+def _title(checkpoint: Checkpoint) -> str:
+    task, _, mechanism = checkpoint.key.partition("-")
+    return f"LSTM, {task}, " + ("no attention" if mechanism == "none" else f"{mechanism} attention")
+
+
+def _choices() -> Sequence[tuple[str, str]]:
+    return [("Automatic", AUTO), *((_title(checkpoint), checkpoint.key) for checkpoint in available())]
+
+
+def _missing() -> str:
+    commands = ("python -m seq2seq.train", "python -m seq2seq.train --task dates")
+    return "" if available() else how_to_train("No model is here yet", *commands)
+
+
+PAGE = Page(
+    "Attention lab", "attention-lab", "Type numbers: an LSTM writes them backwards and shows where it looks.", _build
+)

@@ -1,0 +1,175 @@
+"""Vision lab: draw a digit or upload a picture, and see what the project's own CNNs make of it, side by side."""
+
+from collections import Counter
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from space.checkpoints import find_checkpoints
+from space.drawing import drawing_pad
+from space.lab_panels import how_to_train, project_badge
+from space.serving import Space
+from space.small_images import as_data_url
+from space.tasks.vision_examples import EXAMPLES
+from space.voting import DATASETS, Ballot, Opinion, classify, make_shelf, trained_on, training_command
+from space.widgets import Page, header, on_run, status_html, status_line
+
+
+def _build(space: Space) -> None:
+    shelf = make_shelf()
+    start = _start()
+    header(PAGE.title, PAGE.lead)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            dataset = gr.Radio(_choices(), value=start, label="The networks know")
+            pad = drawing_pad()
+            with gr.Row():
+                run = gr.Button("Vote", variant="primary")
+                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+            refresh = gr.Button("Look for networks again", size="sm")
+        with gr.Column(scale=3, min_width=300):
+            missing = gr.HTML(_missing(start), padding=False)
+            seen = gr.HTML(padding=False)
+            status = status_line()
+            ballots = gr.HTML(padding=False)
+    with gr.Row(elem_classes="pad-examples"):
+        for title, name, url in EXAMPLES:
+            button = gr.Button(title, size="sm", min_width=80)
+            button.click(
+                lambda name=name, url=url: (name, url),
+                outputs=[dataset, pad],
+                api_visibility="private",
+                queue=False,
+            )
+
+    def show(image: str, dataset: str) -> Iterator[tuple[str, str, str]]:
+        for ballot in classify(shelf, image, dataset=dataset):
+            yield _seen(ballot), _status(ballot), _opinions(ballot)
+
+    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=[seen, status, ballots], stop=stop)
+    dataset.change(
+        lambda dataset: (_missing(dataset), "", status_html(None, "Ready"), ""),
+        inputs=dataset,
+        outputs=[missing, seen, status, ballots],
+        api_visibility="private",
+        queue=False,
+    )
+    refresh.click(
+        lambda dataset: (gr.Radio(_choices()), _missing(dataset)),
+        inputs=dataset,
+        outputs=[dataset, missing],
+        api_visibility="private",
+        queue=False,
+    )
+
+    def classify_image(image: str, dataset: str = "mnist") -> Iterator[dict[str, Any]]:
+        """Lets this project's CNNs look at a picture and vote on what it shows.
+
+        Args:
+            image: a data URL, "data:image/png;base64,..." (or jpeg, webp), up to 3 MB and 12 million pixels. Addresses
+                and paths are refused.
+            dataset: "mnist" (digits), "fashion_mnist" (garments) or "cifar10" (photos).
+
+        Returns:
+            the likeliest classes of every network, and the vote.
+        """
+        for ballot in classify(shelf, image, dataset=dataset):
+            yield _reply(ballot)
+
+    space.endpoint(classify_image, name="classify_image")
+
+
+def _reply(ballot: Ballot) -> dict[str, Any]:
+    models = {
+        opinion.key: {
+            "top": [{"label": label, "probability": probability} for label, probability in opinion.top],
+            "test_accuracy": opinion.score,
+            "ms": round(1000 * opinion.seconds, 3),
+            **({"error": opinion.trouble} if opinion.trouble else {}),
+        }
+        for opinion in ballot.opinions
+    }
+    vote = {"label": ballot.winner, "agreeing": ballot.agreeing, "voters": len(ballot.voters)}
+    return {"model": "+".join(models) or None, "dataset": ballot.dataset, "models": models, "vote": vote}
+
+
+def _seen(ballot: Ballot) -> str:
+    """The picture as the networks see it, and the vote."""
+    if ballot.pixels is None:
+        return ""
+    picture = f'<img src="{as_data_url(ballot.pixels)}" alt="The picture in 32 by 32 pixels" width="128" height="128">'
+    if not ballot.winner:
+        return f'<div class="vote"><figure>{picture}<figcaption>What they see</figcaption></figure></div>'
+    voters = len(ballot.voters)
+    agree = f"{ballot.agreeing} of {voters} agree" if voters > 1 else "one network alone"
+    return (
+        f'<div class="vote"><figure>{picture}<figcaption>What they see</figcaption></figure>'
+        f"<p><span>The vote</span><strong>{escape(ballot.winner)}</strong><span>{agree}</span></p></div>"
+    )
+
+
+def _opinions(ballot: Ballot) -> str:
+    cards = [_card(opinion, ballot.winner) for opinion in ballot.opinions]
+    cards += [
+        f'<div class="opinion opinion-waits"><h3>{escape(key)}</h3><p>'
+        f"{'loading and compiling' if key == ballot.loading else 'waits'}</p></div>"
+        for key in ballot.waiting
+    ]
+    return f'<div class="opinions">{"".join(cards)}</div>'
+
+
+def _card(opinion: Opinion, winner: str | None) -> str:
+    title = escape(opinion.title)
+    if opinion.trouble:
+        return f'<div class="opinion opinion-dissents"><h3>{title}</h3><p>{escape(opinion.trouble)}</p></div>'
+    rows = "".join(
+        f'<tr><th scope="row">{escape(label)}</th>'
+        f'<td class="bar"><span style="width:{100 * probability:.1f}%"></span></td>'
+        f"<td>{100 * probability:.1f} %</td></tr>"
+        for label, probability in opinion.top
+    )
+    dissents = "" if opinion.top[0][0] == winner else " opinion-dissents"
+    score = "" if opinion.score is None else f"{100 * opinion.score:.1f} % on the test split · "
+    return (
+        f'<div class="opinion{dissents}"><h3>{title} <small>{opinion.year}</small></h3>'
+        f'<table class="bars" aria-label="{title}">{rows}</table>'
+        f"<p>{score}{1000 * opinion.seconds:.1f} ms</p></div>"
+    )
+
+
+def _status(ballot: Ballot) -> str:
+    count = len(ballot.opinions) + len(ballot.waiting)
+    names = "1 network" if count == 1 else f"{count} networks"
+    badge = project_badge(f"{names} of this project", quality=f"trained on {DATASETS[ballot.dataset]}")
+    if ballot.loading:
+        return status_html(badge, f"loading {ballot.loading}, the first time only", busy=True)
+    milliseconds = 1000 * sum(opinion.seconds for opinion in ballot.voters)
+    busy = bool(ballot.waiting)
+    return status_html(badge, f"{ballot.seconds:.2f} s", f"{milliseconds:.0f} ms of them computing", busy=busy)
+
+
+def _choices() -> list[tuple[str, str]]:
+    counts = Counter(checkpoint.subject for checkpoint in find_checkpoints("vision"))
+    return [(f"{title} · {counts[name]}", name) for name, title in DATASETS.items()]
+
+
+def _start() -> str:
+    """The first data set that networks were trained on."""
+    return next((name for name in DATASETS if trained_on(name)), "mnist")
+
+
+def _missing(dataset: str) -> str:
+    if dataset not in DATASETS or trained_on(dataset):
+        return ""
+    commands = (training_command(dataset), training_command(dataset).replace("lenet5", "resnet18"))
+    return how_to_train(f"No network for {DATASETS[dataset]} is here yet", *commands)
+
+
+PAGE = Page(
+    "Vision lab",
+    "vision-lab",
+    "Draw a digit or upload a picture, and seven classic networks vote on what it is.",
+    _build,
+)
