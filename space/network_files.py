@@ -24,7 +24,12 @@ Module = TypeVar("Module", bound=nnx.Module)
 
 def arrays_of(model: nnx.Module) -> dict[str, np.ndarray]:
     """All arrays of a module by name: parameters and batch statistics."""
-    return {_name(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(model))}
+    return {name: np.asarray(leaf) for name, leaf in named_leaves(model).items()}
+
+
+def named_leaves(model: nnx.Module) -> dict[str, Any]:
+    """The same as they are: arrays of JAX, or the shapes of a module made by `nnx.eval_shape`."""
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(model))}
 
 
 def filled(new: Callable[[], Module], arrays: dict[str, np.ndarray]) -> Module:
@@ -36,7 +41,7 @@ def filled(new: Callable[[], Module], arrays: dict[str, np.ndarray]) -> Module:
     model = nnx.eval_shape(new)
     model.eval()
     graph, variables = nnx.split(model)
-    wanted = {_name(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
+    wanted = {name: leaf.shape for name, leaf in named_leaves(model).items()}
     if wanted != {name: array.shape for name, array in arrays.items()}:
         raise ValueError("the weights do not fit the model")
     leaves = [jnp.asarray(arrays[name], jnp.float32) for name in wanted]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array, Float, UInt8
 
 import seq2seq
@@ -120,7 +121,7 @@ def load_classifier(checkpoint: Checkpoint) -> Classifier:
                 len(spec.classes), in_channels=spec.shape[-1], rngs=nnx.Rngs(0), **config.architecture
             )
 
-        model = filled(new, arrays) if from_file else new()
+        model = filled(new, arrays) if from_file else nnx.eval_shape(new)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{checkpoint.path.name} does not describe a network of this version ({error})") from error
     network, params, batch_stats = take_apart(model)
@@ -181,12 +182,17 @@ def _config(about: Mapping[str, Any]) -> TrainConfig:
 def _restored(
     checkpoint: Checkpoint, config: TrainConfig, params: Variables, batch_stats: Variables
 ) -> tuple[Variables, Variables]:
-    """The weights of the last checkpoint, which orbax can only give together with the rest of the training's state."""
-    average = config.recipe.ema_decay > 0
-    state = create_state(params, batch_stats, make_optimizer(config.recipe), key=jax.random.key(0), average=average)
+    """The weights of the last checkpoint, which orbax can only give together with the rest of the training's state.
+
+    `params` and `batch_stats` are shapes.
+    """
+    settings = {"key": jax.random.key(0), "average": config.recipe.ema_decay > 0}
+    tx, here = make_optimizer(config.recipe), SingleDeviceSharding(jax.devices()[0])
+    shapes = jax.eval_shape(lambda *variables: create_state(*variables, tx, **settings), params, batch_stats)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
     checkpoints = Checkpoints(checkpoint.path / "checkpoints", config.cell)
     try:
-        state, history = checkpoints.latest(state)
+        state, history = checkpoints.latest(shapes)
     finally:
         checkpoints.close()
     if not history:

@@ -101,8 +101,10 @@ def as_garment(picture: Image.Image) -> np.ndarray:
 def as_photo(picture: Image.Image) -> np.ndarray:
     """The square in the middle of a picture in the form of CIFAR-10: 32x32x3."""
     ground = Image.new("RGBA", picture.size, "white")
-    flat = Image.alpha_composite(ground, picture).convert("RGB")
-    return np.asarray(ImageOps.fit(flat, (PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS))
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = Image.alpha_composite(ground, picture).convert("RGB").crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS))
 
 
 AS_TRAINED: dict[str, Callable[[Image.Image], np.ndarray]] = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from space.networks import Reader, Written
 
 LONGEST = 1_000
-SECONDS = 60.0
+SECONDS = 120.0
 BUDGET = 200_000_000  # bytes of weights; the largest usual model, of texts, takes 30 MB
 UNSURE = 0.9  # a symbol of less probability is marked
 FEW = 24  # symbols of a source whose map gets large cells with numbers
@@ -104,10 +104,10 @@ def _build(space: Space) -> None:
             gr.Examples([[line] for line in lines], [tokens], label="Examples")
             refresh = gr.Button("Look for models again", size="sm")
         with gr.Column(scale=3, min_width=300):
-            missing = gr.HTML(_missing(), padding=False)
-            answer = gr.HTML(padding=False)
+            missing = _missing()
+            answer = gr.HTML(elem_classes="lab-part", padding=False)
             status = status_line()
-            attention = gr.HTML(padding=False)
+            attention = gr.HTML(elem_classes="lab-part", padding=False)
 
     def show(tokens: str, model: str) -> Iterator[tuple[str, str, str]]:
         for found in look(shelf, tokens, model=model):
@@ -182,7 +182,7 @@ def _map(found: Answer) -> str:
     return (
         f'<div class="map{"" if large else " map-long"}" tabindex="0" role="region" aria-label="Attention map"><table>'
         "<caption>Where it looked: a row for each symbol that it wrote</caption>"
-        f'<thead><tr><td class="map-corner"></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="map-scale">0 %<span aria-hidden="true"></span>100 %</p>'
     )
 
@@ -215,9 +215,11 @@ def _choices() -> Sequence[tuple[str, str]]:
     return [("Automatic", AUTO), *((_title(checkpoint), checkpoint.key) for checkpoint in available())]
 
 
-def _missing() -> str:
+def _missing() -> gr.HTML:
+    """How to train a model, shown where there is none."""
     commands = ("python -m seq2seq.train", "python -m seq2seq.train --task dates")
-    return "" if available() else how_to_train("No model is here yet", *commands)
+    panel = "" if available() else how_to_train("No model is here yet", *commands)
+    return gr.HTML(panel, visible=bool(panel), elem_classes="lab-part", padding=False)
 
 
 PAGE = Page(

@@ -28,31 +28,26 @@ def _build(space: Space) -> None:
             with gr.Row():
                 run = gr.Button("Vote", variant="primary")
                 stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+            gr.HTML("Examples", elem_classes="lab-part lab-label", padding=False)
+            with gr.Row(elem_classes="lab-examples"):
+                for title, name, url in EXAMPLES:
+                    _on_click(gr.Button(title, size="sm", min_width=80), (name, url), outputs=[dataset, pad])
             refresh = gr.Button("Look for networks again", size="sm")
         with gr.Column(scale=3, min_width=300):
-            missing = gr.HTML(_missing(start), padding=False)
-            seen = gr.HTML(padding=False)
+            missing = _missing(start)
+            seen = gr.HTML(elem_classes="lab-part", padding=False)
             status = status_line()
-            ballots = gr.HTML(padding=False)
-    with gr.Row(elem_classes="pad-examples"):
-        for title, name, url in EXAMPLES:
-            button = gr.Button(title, size="sm", min_width=80)
-            button.click(
-                lambda name=name, url=url: (name, url),
-                outputs=[dataset, pad],
-                api_visibility="private",
-                queue=False,
-            )
+            opinions = gr.HTML(elem_classes="lab-part", padding=False)
 
     def show(image: str, dataset: str) -> Iterator[tuple[str, str, str]]:
         for ballot in classify(shelf, image, dataset=dataset):
             yield _seen(ballot), _status(ballot), _opinions(ballot)
 
-    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=[seen, status, ballots], stop=stop)
+    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=[seen, status, opinions], stop=stop)
     dataset.change(
         lambda dataset: (_missing(dataset), "", status_html(None, "Ready"), ""),
         inputs=dataset,
-        outputs=[missing, seen, status, ballots],
+        outputs=[missing, seen, status, opinions],
         api_visibility="private",
         queue=False,
     )
@@ -113,7 +108,7 @@ def _seen(ballot: Ballot) -> str:
 def _opinions(ballot: Ballot) -> str:
     cards = [_card(opinion, ballot.winner) for opinion in ballot.opinions]
     cards += [
-        f'<div class="opinion opinion-waits"><h3>{escape(key)}</h3><p>'
+        f'<div class="opinion opinion-waits"><h2>{escape(key)}</h2><p>'
         f"{'loading and compiling' if key == ballot.loading else 'waits'}</p></div>"
         for key in ballot.waiting
     ]
@@ -123,7 +118,7 @@ def _opinions(ballot: Ballot) -> str:
 def _card(opinion: Opinion, winner: str | None) -> str:
     title = escape(opinion.title)
     if opinion.trouble:
-        return f'<div class="opinion opinion-dissents"><h3>{title}</h3><p>{escape(opinion.trouble)}</p></div>'
+        return f'<div class="opinion opinion-dissents"><h2>{title}</h2><p>{escape(opinion.trouble)}</p></div>'
     rows = "".join(
         f'<tr><th scope="row">{escape(label)}</th>'
         f'<td class="bar"><span style="width:{100 * probability:.1f}%"></span></td>'
@@ -133,7 +128,7 @@ def _card(opinion: Opinion, winner: str | None) -> str:
     dissents = "" if opinion.top[0][0] == winner else " opinion-dissents"
     score = "" if opinion.score is None else f"{100 * opinion.score:.1f} % on the test split · "
     return (
-        f'<div class="opinion{dissents}"><h3>{title} <small>{opinion.year}</small></h3>'
+        f'<div class="opinion{dissents}"><h2>{title} <small>{opinion.year}</small></h2>'
         f'<table class="bars" aria-label="{title}">{rows}</table>'
         f"<p>{score}{1000 * opinion.seconds:.1f} ms</p></div>"
     )
@@ -152,7 +147,8 @@ def _status(ballot: Ballot) -> str:
 
 def _choices() -> list[tuple[str, str]]:
     counts = Counter(checkpoint.subject for checkpoint in find_checkpoints("vision"))
-    return [(f"{title} · {counts[name]}", name) for name, title in DATASETS.items()]
+    words = {name: f"{counts[name] or 'no'} network{'' if counts[name] == 1 else 's'}" for name in DATASETS}
+    return [(f"{title}, {words[name]}", name) for name, title in DATASETS.items()]
 
 
 def _start() -> str:
@@ -160,11 +156,17 @@ def _start() -> str:
     return next((name for name in DATASETS if trained_on(name)), "mnist")
 
 
-def _missing(dataset: str) -> str:
+def _on_click(button: gr.Button, values: tuple[str, str], *, outputs: list[Any]) -> None:
+    button.click(lambda: values, outputs=outputs, api_visibility="private", queue=False)
+
+
+def _missing(dataset: str) -> gr.HTML:
+    """How to train networks, shown where there are none."""
     if dataset not in DATASETS or trained_on(dataset):
-        return ""
+        return gr.HTML("", visible=False, elem_classes="lab-part", padding=False)
     commands = (training_command(dataset), training_command(dataset).replace("lenet5", "resnet18"))
-    return how_to_train(f"No network for {DATASETS[dataset]} is here yet", *commands)
+    panel = how_to_train(f"No network for {DATASETS[dataset]} is here yet", *commands)
+    return gr.HTML(panel, visible=True, elem_classes="lab-part", padding=False)
 
 
 PAGE = Page(
