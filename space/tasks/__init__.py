@@ -1,5 +1,25 @@
 """The tasks of the Space, one file each: what it computes, its page and its API endpoint."""
 
-from space.tasks import chat, next_word, story, summarize
+from space.tasks import (
+    attention_lab,
+    chat,
+    next_word,
+    question_answering,
+    sentiment,
+    story,
+    summarize,
+    text_to_image,
+    vision_lab,
+)
 
-PAGES = (summarize.PAGE, next_word.PAGE, story.PAGE, chat.PAGE)
+PAGES = (
+    chat.PAGE,
+    summarize.PAGE,
+    question_answering.PAGE,
+    sentiment.PAGE,
+    next_word.PAGE,
+    story.PAGE,
+    text_to_image.PAGE,
+    vision_lab.PAGE,
+    attention_lab.PAGE,
+)
