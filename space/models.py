@@ -103,6 +103,8 @@ class ModelStore:
     ) -> Iterator[Loaded]:
         """The model for `task`, held for this job alone until the end of the `with`.
 
+        One at a time: a job that asked for a second could wait for room that it takes itself.
+
         Args:
             on_wait: is told what the job waits for, such as "downloading 120 of 242 MB". The wait does not count
                 against the job's deadline.

@@ -44,4 +44,4 @@ def tiny_space(tiny_models: Path) -> "Space":
     from space.models import ModelStore
     from space.serving import Space
 
-    return Space(ModelStore(Chooser("hub", cached=cached_folder), load, budget=100_000_000), RateLimit(0))
+    return Space(ModelStore(Chooser("hub", cached=cached_folder), load, budget=10**12), RateLimit(0))

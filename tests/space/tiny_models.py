@@ -4,6 +4,7 @@ Architectures and files are those of the real repositories, so that loading take
 vocabularies are small.
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -39,12 +40,13 @@ CHATML = (
 def build_hub_cache(folder: Path) -> None:
     """Every hub model of the catalogue that runs on a CPU, as `huggingface_hub` would have left it in its cache."""
     for key, build in _BUILDERS.items():
-        repo = MODELS[key].repo
-        assert repo is not None
-        files = folder / ".staged" / key
-        _seeded(build, files)
-        _file_into_cache(files, folder / f"models--{repo.replace('/', '--')}", repo)
-    shutil.rmtree(folder / ".staged")
+        _put(folder, key, build)
+
+
+def build_large_pair(folder: Path) -> None:
+    """The models that `chat` and `next_word` take first, both a Llama of 100 MB in memory."""
+    for key in ("smollm2-360m", "distilgpt2"):
+        _put(folder, key, functools.partial(_smollm2, hidden_size=512, intermediate_size=1536, num_hidden_layers=8))
 
 
 def build_offline_models(folder: Path) -> None:
@@ -56,6 +58,15 @@ def build_offline_models(folder: Path) -> None:
 def revision_of(repo: str) -> str:
     """The commit that a tiny model claims to be: 40 hex digits."""
     return hashlib.sha1(repo.encode()).hexdigest()
+
+
+def _put(cache: Path, key: str, build: Callable[[Path], None]) -> None:
+    repo = MODELS[key].repo
+    assert repo is not None
+    files = cache / ".staged"
+    _seeded(build, files)
+    _file_into_cache(files, cache / f"models--{repo.replace('/', '--')}", repo)
+    shutil.rmtree(files)
 
 
 def _seeded(build: Callable[[Path], None], folder: Path) -> None:
@@ -134,7 +145,7 @@ def _gpt2(folder: Path) -> None:
     _save(folder, transformers.GPT2LMHeadModel(config), tokenizer)
 
 
-def _smollm2(folder: Path) -> None:
+def _smollm2(folder: Path, **sizes: int) -> None:
     special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     tokenizer = transformers.GPT2Tokenizer(
         *_byte_pairs(*special),
@@ -145,11 +156,10 @@ def _smollm2(folder: Path) -> None:
         clean_up_tokenization_spaces=False,
         chat_template=CHATML,
     )
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, **sizes}
     config = transformers.LlamaConfig(
+        **sizes,
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=2048,
