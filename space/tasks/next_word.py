@@ -1,4 +1,4 @@
-"""Next word: the likeliest tokens to follow a text, and what temperature, top k and top p make of their probabilities."""
+"""Next word: the likeliest tokens to follow a text, and what the settings of sampling make of their probabilities."""
 
 import time
 from collections.abc import Iterator
@@ -226,8 +226,8 @@ def _table(answer: NextWords) -> str:
     rows = "".join(_row(candidate) for candidate in answer.candidates)
     return (
         '<table class="bars"><caption>Likely next tokens <span>a row appends its token</span></caption>'
-        '<thead><tr><th scope="col">Token</th><td></td><th scope="col">Model</th><th scope="col">Sampled</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        '<thead><tr><th scope="col">Token</th><td></td><th scope="col">Model</th><th scope="col">Sampled</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table>"
     )
 
 
