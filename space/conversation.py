@@ -39,7 +39,7 @@ def bounded(history: list[Message]) -> list[Message]:
     kept = history[-(MOST_MESSAGES - 2) :]
     while sum(len(message["content"]) for message in kept) > LONGEST_TOGETHER - 2 * LONGEST_MESSAGE:
         kept = kept[1:]
-    return _from_a_question(kept)
+    return history if len(kept) == len(history) else _from_a_question(kept)
 
 
 def fit(loaded: Loaded, history: list[Message], *, system: str, message: str, room: int) -> "tuple[torch.Tensor, int]":
@@ -54,14 +54,17 @@ def fit(loaded: Loaded, history: list[Message], *, system: str, message: str, ro
     head = [{"role": "system", "content": system}] if system else []
     asked = {"role": "user", "content": message}
 
+    def rest(dropped: int) -> list[Message]:
+        return _from_a_question(history[dropped:]) if dropped else history
+
     def prompt(dropped: int) -> "torch.Tensor":
-        return chat_prompt(loaded, [*head, *_from_a_question(history[dropped:]), asked])
+        return chat_prompt(loaded, [*head, *rest(dropped), asked])
 
     most = loaded.context - room
     dropped = bisect_left(range(len(history) + 1), True, key=lambda dropped: prompt(dropped).shape[1] <= most)
     if dropped > len(history):
         raise BadInput(f"The message alone takes more than the {most:,} tokens that the model can read; shorten it.")
-    return prompt(dropped), len(history) - len(_from_a_question(history[dropped:])) if dropped else 0
+    return prompt(dropped), len(history) - len(rest(dropped))
 
 
 def _message(given: object) -> Message:

@@ -6,8 +6,9 @@ import gradio as gr
 
 STYLES = sorted((Path(__file__).parent / "styles").glob("*.css"))
 
-# Esc presses the page's stop button.
+# Esc presses the page's stop button. What models and users write may name images; none is fetched from another host.
 HEAD = """
+<meta http-equiv="Content-Security-Policy" content="img-src 'self' data: blob:; media-src 'self' data: blob:">
 <script>
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;

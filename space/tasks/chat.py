@@ -40,7 +40,7 @@ def _build(space: Space) -> None:
             )
             status = status_line()
             message = gr.Textbox(
-                label="Message", lines=2, max_lines=8, max_length=LONGEST, placeholder="Shift + Enter sends"
+                label="Message", lines=1, max_lines=8, max_length=LONGEST, placeholder="Enter sends", autofocus=True
             )
             with gr.Row():
                 send = gr.Button("Send", variant="primary")

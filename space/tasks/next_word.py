@@ -22,6 +22,8 @@ MOST_ROWS = 20
 MOST_K = 100
 EXAMPLES = ("The capital of France is", "Once upon a time, there was a", "To be or not to", "def fibonacci(n):")
 
+HINT = "<p>The likeliest tokens will stand here, each with its probability.</p>"
+
 # The table is one component: a click anywhere in a row, or Enter on its button, sends the row's token.
 ON_LOAD = """
 element.addEventListener("click", (event) => {
@@ -154,7 +156,7 @@ def _build(space: Space) -> None:
                 rows = gr.Slider(1, MOST_ROWS, 10, step=1, label="Rows")
                 model = model_picker(space, "next_word")
         with gr.Column():
-            table = gr.HTML(label="Next tokens", js_on_load=ON_LOAD, padding=False, elem_classes="next-tokens")
+            table = gr.HTML(HINT, label="Next tokens", js_on_load=ON_LOAD, padding=False, elem_classes="next-tokens")
             status = status_line()
     appended = gr.State(())
 
@@ -234,7 +236,7 @@ def _table(answer: NextWords) -> str:
 def _row(candidate: Candidate) -> str:
     shown, token = escape(_visible_token(candidate.token)), escape(candidate.token)
     data = f' data-token="{token}"' if candidate.whole else ' title="a part of a character"'
-    name = f"<button>{shown}</button>" if candidate.whole else f"<code>{shown}</code>"
+    name = f'<button aria-label="append {token}">{shown}</button>' if candidate.whole else f"<code>{shown}</code>"
     sampled = f"{candidate.sampled:.1%}" if candidate.sampled else "-"
     return (
         f'<tr{data}{"" if candidate.sampled else " class=out"}><th scope="row">{name}</th>'

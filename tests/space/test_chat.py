@@ -1,4 +1,4 @@
-"""Chat: answers are the model's own, histories are not believed blindly, and what does not fit is said to be left out."""
+"""Chat: answers are the model's own, a client's history is checked, and what does not fit is said to be left out."""
 
 import pytest
 
@@ -37,9 +37,8 @@ def test_the_precise_answer_is_what_transformers_writes(tiny_space):
             pad_token_id=loaded.tokenizer.pad_token_id,
         )
         expected = loaded.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
-    answer = last(
-        reply(tiny_space, "Where?", history=HISTORY, system="Be brief.", temperature=0, repetition_penalty=1, max_tokens=32)
-    )  # fmt: skip
+    settings = {"temperature": 0, "repetition_penalty": 1, "max_tokens": 32}
+    answer = last(reply(tiny_space, "Where?", history=HISTORY, system="Be brief.", **settings))
     assert answer.text == expected.rstrip("\ufffd")
     assert answer.prompt_tokens == ids.shape[1]
     assert answer.tokens == written.shape[1] - ids.shape[1]

@@ -5,10 +5,10 @@ import pytest
 pytest.importorskip("gradio")
 pytest.importorskip("torch")
 
-from space.jobs import Job  # noqa: E402
-from space.limits import MAX_SEED, BadInput  # noqa: E402
-from space.prompts import chat_prompt  # noqa: E402
-from space.stories import GENRES, tell_story  # noqa: E402
+from space.jobs import Job
+from space.limits import MAX_SEED, BadInput
+from space.prompts import chat_prompt
+from space.stories import GENRES, tell_story
 
 IDEA = "a small fox near the old mill"
 MODELS = ("smollm2-360m", "distilgpt2")

@@ -1,5 +1,7 @@
 """Windows of a long text: nothing is lost, none is too long, sentences stay whole where they can."""
 
+from itertools import pairwise
+
 import pytest
 
 transformers = pytest.importorskip("transformers")
@@ -42,7 +44,7 @@ def test_windows_begin_and_end_with_sentences_and_overlap(tokenizer):
     parts = windows(SENTENCES, tokenizer, size=120, overlap=40)
     assert len(parts) > 2
     assert all(part.startswith("Sentence") and part.rstrip().endswith("own.") for part in parts)
-    assert all(before.endswith(after[: after.index(".") + 2]) for before, after in zip(parts, parts[1:], strict=False))
+    assert all(before.endswith(after[: after.index(".") + 2]) for before, after in pairwise(parts))
 
 
 def test_windows_have_about_the_same_length(tokenizer):
