@@ -127,7 +127,7 @@ class _Run:
         total = len(self.loaded.tokenizer(text, add_special_tokens=False).input_ids)
         most = min(WINDOW, self.loaded.context - INSTRUCTION - self.wanted.tokens)
         size = min(most, max(SMALLEST, math.ceil(total / self.wanted.paragraphs) + OVERLAP))
-        return windows(text, self.loaded.tokenizer, size=size, overlap=OVERLAP)
+        return [text[part] for part in windows(text, self.loaded.tokenizer, size=size, overlap=OVERLAP)]
 
     def _write(self, piece: str, *, before: list[str]) -> str:
         from space.generation import Progress, Sampling, generate

@@ -19,7 +19,7 @@ class _Piece:
     tokens: int
 
 
-def windows(text: str, tokenizer: Any, *, size: int, overlap: int) -> list[str]:
+def windows(text: str, tokenizer: Any, *, size: int, overlap: int) -> list[slice]:
     """Windows of about equal length that together hold every character of `text`, in order.
 
     Each but the first begins with the last sentences of the one before, as many as fit into `overlap` tokens.
@@ -29,7 +29,7 @@ def windows(text: str, tokenizer: Any, *, size: int, overlap: int) -> list[str]:
         size: most tokens of a window, counted sentence by sentence.
         overlap: less than `size`.
     """
-    pieces = _pieces(text, tokenizer, size - overlap)
+    pieces = _pieces(text, tokenizer, size=size, overlap=overlap)
     total, longest = sum(piece.tokens for piece in pieces), max(piece.tokens for piece in pieces)
     if total > size:
         number = math.ceil((total - overlap) / (size - overlap))
@@ -37,7 +37,7 @@ def windows(text: str, tokenizer: Any, *, size: int, overlap: int) -> list[str]:
     found, start = [], 0
     while True:
         end = start + _fitting(pieces[start:], size)
-        found.append(text[pieces[start].start : pieces[end - 1].end])
+        found.append(slice(pieces[start].start, pieces[end - 1].end))
         if end == len(pieces):
             return found
         start = end - _fitting(pieces[start + 1 : end][::-1], overlap)
@@ -54,14 +54,17 @@ def _fitting(pieces: list[_Piece], tokens: int) -> int:
     return sum(total <= tokens for total in accumulate(piece.tokens for piece in pieces))
 
 
-def _pieces(text: str, tokenizer: Any, most: int) -> list[_Piece]:
+def _pieces(text: str, tokenizer: Any, *, size: int, overlap: int) -> list[_Piece]:
+    """The sentences; those that would not fit after an overlap are cut as finely as the overlap."""
     cuts = sorted({0, *(match.end() for match in _BOUNDARY.finditer(text)), len(text)})
     pieces: list[_Piece] = []
     for start, end in pairwise(cuts):
         offsets = tokenizer(text[start:end], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        most = size if len(offsets) <= size - overlap else overlap or size
         starts = [0, *(offsets[place][0] for place in range(most, len(offsets), most)), end - start]
-        left = len(offsets)
-        for first, last in pairwise(starts):
-            pieces.append(_Piece(start + first, start + last, min(left, most)))
-            left -= most
+        counts = [min(most, len(offsets) - place) for place in range(0, max(len(offsets), 1), most)]
+        pieces += [
+            _Piece(start + first, start + last, count)
+            for (first, last), count in zip(pairwise(starts), counts, strict=True)
+        ]
     return pieces

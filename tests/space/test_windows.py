@@ -18,15 +18,6 @@ def tokens(tokenizer, text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False).input_ids)
 
 
-def joined(parts: list[str], *, overlapping: bool) -> str:
-    """The text of which these are windows: of each, what the one before does not end with."""
-    text = parts[0]
-    for part in parts[1:]:
-        sizes = range(min(len(part), len(text)), -1, -1) if overlapping else (0,)
-        text += part[next(size for size in sizes if text.endswith(part[:size])) :]
-    return text
-
-
 SENTENCES = " ".join(f"Sentence number {number} says something of its own." for number in range(60))
 ONE_WORD = "".join(str(number) for number in range(900))
 ODD = f"{' '.join(map(str, range(200)))}\n\nA line.\n\n\n{ONE_WORD}" + "\u2603 \u00fc? ! ... End"
@@ -36,19 +27,27 @@ ODD = f"{' '.join(map(str, range(200)))}\n\nA line.\n\n\n{ONE_WORD}" + "\u2603 \
 @pytest.mark.parametrize(("size", "overlap"), [(64, 16), (200, 40), (50, 0)])
 def test_windows_together_hold_the_whole_text_and_none_is_too_long(tokenizer, text, size, overlap):
     parts = windows(text, tokenizer, size=size, overlap=overlap)
-    assert joined(parts, overlapping=overlap > 0) == text
-    assert all(tokens(tokenizer, part) <= size * 1.2 for part in parts)
+    assert (parts[0].start, parts[-1].stop) == (0, len(text))
+    assert all(before.start < after.start <= before.stop < after.stop for before, after in pairwise(parts))
+    assert all(tokens(tokenizer, text[part]) <= size * 1.2 for part in parts)
 
 
-def test_windows_begin_and_end_with_sentences_and_overlap(tokenizer):
-    parts = windows(SENTENCES, tokenizer, size=120, overlap=40)
-    assert len(parts) > 2
+@pytest.mark.parametrize("text", [SENTENCES, ONE_WORD], ids=["plain", "one word"])
+def test_windows_overlap(tokenizer, text):
+    parts = windows(text, tokenizer, size=120, overlap=40)
+    shared = [tokens(tokenizer, text[after.start : before.stop]) for before, after in pairwise(parts)]
+    assert len(shared) > 2
+    assert all(0 < count <= 45 for count in shared)
+
+
+def test_windows_begin_and_end_with_sentences(tokenizer):
+    parts = [SENTENCES[part] for part in windows(SENTENCES, tokenizer, size=120, overlap=40)]
     assert all(part.startswith("Sentence") and part.rstrip().endswith("own.") for part in parts)
-    assert all(before.endswith(after[: after.index(".") + 2]) for before, after in pairwise(parts))
 
 
 def test_windows_have_about_the_same_length(tokenizer):
-    lengths = [tokens(tokenizer, part) for part in windows(SENTENCES, tokenizer, size=300, overlap=30)]
+    parts = windows(SENTENCES, tokenizer, size=300, overlap=30)
+    lengths = [part.stop - part.start for part in parts]
     assert len(lengths) > 2
     assert min(lengths) > max(lengths) / 2
 
