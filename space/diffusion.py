@@ -64,7 +64,6 @@ def denoise(
         tell(Step(index + 1, pipeline.num_timesteps, picture))
         return values
 
-    pipeline.set_progress_bar_config(disable=True)
     wanted = {
         "prompt": recipe.prompt,
         "negative_prompt": recipe.negative_prompt or None,

@@ -1,16 +1,15 @@
 """Images for one request: which model with which settings, one image after another, with progress and what to know."""
 
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from space.catalog import ModelSpec
 from space.choosing import Choice
 from space.jobs import Job, watch
 from space.limits import BadInput, whole
+from space.painters import complete, notes_on
 from space.pictures import encode_png, enlarge
 from space.recipes import MAX_SEED, Recipe, write_recipe
 from space.serving import Space
@@ -19,28 +18,6 @@ MOST_IMAGES = 4
 SECONDS = 900.0
 SHOWN = 256  # pixels; smaller images are enlarged at least to this
 BLOCKED = "the model's safety checker took it for something not safe for work"
-
-
-@dataclass(frozen=True)
-class Native:
-    """What a model paints best with.
-
-    Attributes:
-        sizes: widths and heights in pixels that may be asked for; its own is read from the model.
-        steps: of denoising.
-        guidance: classifier-free guidance; 1 for none.
-    """
-
-    sizes: tuple[int, ...]
-    steps: int
-    guidance: float
-
-
-NATIVE = {
-    "wardrobe": Native((32,), 20, 4.0),
-    "stable-diffusion-1.5": Native((512, 768), 25, 7.5),
-    "flux2-klein-4b": Native((1024, 768, 512), 4, 1.0),
-}
 
 
 @dataclass(frozen=True)
@@ -72,6 +49,7 @@ class Painting:
         seconds: since the first image was begun.
         preview: the image under way, as the model expects it.
         notes: what the user should know of this request.
+        waits_for: what goes on before the first step.
     """
 
     painted: tuple[Painted, ...] = ()
@@ -83,6 +61,7 @@ class Painting:
     seconds: float = 0.0
     preview: Image.Image | None = None
     notes: tuple[str, ...] = ()
+    waits_for: str = "loading the model"
 
     @property
     def finished(self) -> bool:
@@ -107,16 +86,20 @@ def paint(space: Space, recipe: Recipe, *, images: int = 1) -> Iterator[Painting
         raise BadInput(f"The seed must be at most {MAX_SEED - images + 1} for {images} images.")
 
     def work(job: Job[Painting]) -> None:
-        choice = space.store.chooser.choose("text_to_image", recipe.model)
-        wanted = complete(recipe, choice.spec)
-        with space.store.use("text_to_image", recipe.model, job=job) as loaded:
+        choice = space.store.chooser.choose("text_to_image", recipe.model, check=job.check)
+        complete(recipe, choice.spec)  # refuses what cannot be painted before a model is brought in
+
+        def wait(what: str) -> None:
+            job.tell(Painting(images=images, waits_for=what))
+
+        with space.store.use("text_to_image", recipe.model, job=job, on_wait=wait) as loaded:
             from space.diffusion import Step, denoise, own_size, revision_of  # imports PyTorch, which takes seconds
 
+            wanted = complete(recipe, loaded.spec)
             size = wanted.size or own_size(loaded.model)
             wanted = replace(wanted, size=size, revision=revision_of(loaded.folder))
-            state = Painting(
-                images=images, choice=loaded.choice, steps=images * wanted.steps, notes=_notes(loaded.model, wanted)
-            )
+            notes = notes_on(loaded.model, wanted)
+            state = Painting(images=images, choice=loaded.choice, steps=images * wanted.steps, notes=notes)
             job.tell(state)
             started = time.monotonic()
 
@@ -140,25 +123,6 @@ def paint(space: Space, recipe: Recipe, *, images: int = 1) -> Iterator[Painting
     return watch(work, first=Painting(images=images), seconds=SECONDS)
 
 
-def complete(recipe: Recipe, spec: ModelSpec) -> Recipe:
-    """A recipe with the model's own steps and guidance where it leaves them open, and a seed where it has none.
-
-    Raises:
-        BadInput: the model does not paint that size.
-    """
-    native = NATIVE[spec.key]
-    if recipe.size and recipe.size not in native.sizes:
-        sizes = " or ".join(str(size) for size in native.sizes)
-        raise BadInput(f"{spec.title} paints {sizes} pixels, not {recipe.size}; 0 takes its own size.")
-    return replace(
-        recipe,
-        model=spec.key,
-        steps=recipe.steps or native.steps,
-        guidance=recipe.guidance or native.guidance,
-        seed=secrets.randbelow(2**31) if recipe.seed < 0 else recipe.seed,
-    )
-
-
 def _with_result(state: Painting, image: Image.Image | None, recipe: Recipe, seconds: float) -> Painting:
     state = replace(state, preview=None, seconds=seconds)
     if image is None:
@@ -170,29 +134,3 @@ def _with_result(state: Painting, image: Image.Image | None, recipe: Recipe, sec
 
 def _times(size: int) -> int:
     return max(1, SHOWN // size)
-
-
-def _notes(pipeline: object, recipe: Recipe) -> tuple[str, ...]:
-    from space.diffusion import takes, unread_tokens
-
-    notes = []
-    if recipe.negative_prompt and not takes(pipeline, "negative_prompt"):
-        notes.append("This model takes no negative prompt; it was left out.")
-    if left_out := unread_tokens(pipeline, recipe.prompt):
-        notes.append(f"The prompt is too long for this model: its last {left_out} tokens were not read.")
-    if recipe.model == "wardrobe":
-        notes += _wardrobe_notes(recipe.prompt)
-    return tuple(notes)
-
-
-def _wardrobe_notes(prompt: str) -> list[str]:
-    from space.demo_models.wardrobe import COLOURS, GARMENTS
-
-    words = f" {' '.join(''.join(c if c.isalpha() or c == '-' else ' ' for c in prompt.lower()).split())} "
-    names = [name for garment in GARMENTS for name in garment]
-    if not any(f" {name} " in words or f" {name}s " in words or f" {name}es " in words for name in names):
-        known = ", ".join(garment[0] for garment in GARMENTS)
-        return [f"The offline model knows only ten garments, and this prompt names none of them: {known}."]
-    if not any(f" {colour} " in words for colour in COLOURS):
-        return [f"The offline model knows ten colours, and this prompt names none of them: {', '.join(COLOURS)}."]
-    return []

@@ -10,34 +10,15 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from space.choosing import AUTO
-from space.painting import MOST_IMAGES, NATIVE, Painting, paint
-from space.pictures import read_texts, read_upload
-from space.recipes import LONGEST, MAX_GUIDANCE, MAX_STEPS, Recipe, read_recipe
+from space.painters import NATIVE, recall, sizes_of
+from space.painting import MOST_IMAGES, Painting, paint
+from space.pictures import read_upload
+from space.recipes import LONGEST, MAX_GUIDANCE, MAX_STEPS, Recipe
 from space.serving import Space
 from space.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 EXAMPLES = ("a red sneaker", "a blue dress on black", "a yellow handbag, studio photo", "green trousers")
 OWN_SIZE = "The model's own"
-
-
-def recall(space: Space, data: bytes) -> tuple[Recipe, str]:
-    """The recipe in a picture's PNG file, as far as this app can follow it, and a sentence about it.
-
-    Raises:
-        BadInput: the file is no PNG, broken, too large, or carries no valid settings.
-    """
-    recipe = read_recipe(read_texts(data))
-    model, size = recipe.model, recipe.size
-    if model not in {AUTO, *(spec.key for spec in space.store.chooser.allowed("text_to_image"))}:
-        model = AUTO
-    if size not in _sizes(space, model):
-        size = 0
-    missing = [
-        *([f"its model, {recipe.model}"] if model != recipe.model else []),
-        *([f"its size of {recipe.size} pixels"] if size != recipe.size else []),
-    ]
-    kept = Recipe(recipe.prompt, recipe.negative_prompt, recipe.steps, recipe.guidance, size, recipe.seed, model)
-    return kept, f"Settings read, but not {' and '.join(missing)}: not offered here." if missing else "Settings read."
 
 
 def _build(space: Space) -> None:
@@ -63,14 +44,14 @@ def _build(space: Space) -> None:
                     random = gr.Button("Random seed", size="sm")
                 model = model_picker(space, "text_to_image")
             with gr.Accordion("Settings from a picture", open=False):
-                dropped = gr.File(label="A PNG file made here or by a similar program", file_types=[".png"], height=120)
+                dropped = gr.File(label="A PNG file made here or by a similar program", file_types=[".png"], height=170)
         with gr.Column():
-            preview = gr.HTML(visible=False, padding=False)
+            preview = gr.HTML(visible=False, padding=False, elem_classes="under-way")
             gallery = gr.Gallery(
                 label="Images", format="png", columns=2, object_fit="contain", interactive=False,
                 buttons=["download", "download_all", "fullscreen"], elem_classes="paintings",
             )  # fmt: skip
-            notice = gr.HTML(padding=False)
+            notice = gr.HTML(visible=False, padding=False, elem_classes="notices")
             status = status_line()
     last_seed = gr.State(-1)
 
@@ -84,13 +65,14 @@ def _build(space: Space) -> None:
                 yield (gr.skip(),) * 6
                 continue
             more = before is None or answer.painted != before.painted
-            files = [_saved(one.png, one.recipe, gallery) for one in answer.painted] if more else gr.skip()
+            files = [_saved(one.png, one.recipe, gallery) for one in answer.painted]
             seeds = [one.recipe.seed for one in answer.painted] + [one.seed for one in answer.blocked]
             found = (min(seeds), gr.Button(interactive=True)) if seeds else (gr.skip(), gr.skip())
             before = answer
-            yield _preview(answer), files, _notice(answer), _status(answer), *found
+            images_so_far = gr.Gallery(files, visible=bool(files)) if more else gr.skip()
+            yield _preview(answer), images_so_far, _notice(answer), _status(answer), *found
 
-    on_run(
+    painting = on_run(
         space,
         [run.click, prompt.submit, negative.submit],
         show,
@@ -98,7 +80,8 @@ def _build(space: Space) -> None:
         outputs=[preview, gallery, notice, status, last_seed, again],
         stop=stop,
     )
-    stop.click(_stopped, status, [preview, status], api_visibility="private", queue=False)
+    for ends in (stop.click, painting.failure):
+        ends(_ended, status, [preview, gallery, status], api_visibility="private", queue=False)
     again.click(lambda seed: seed, last_seed, seed, api_visibility="private", queue=False)
     random.click(lambda: -1, None, seed, api_visibility="private", queue=False)
     model.change(
@@ -162,13 +145,8 @@ def _build(space: Space) -> None:
     space.endpoint(text_to_image, name="text_to_image")
 
 
-def _sizes(space: Space, model: str) -> list[int]:
-    keys = [spec.key for spec in space.store.chooser.allowed("text_to_image")] if model == AUTO else [model]
-    return [0, *sorted({size for key in keys for size in NATIVE[key].sizes})]
-
-
 def _size_choices(space: Space, model: str) -> list[tuple[str, int]]:
-    return [(f"{size} x {size}" if size else OWN_SIZE, size) for size in _sizes(space, model)]
+    return [(f"{size} x {size}" if size else OWN_SIZE, size) for size in sizes_of(space, model)]
 
 
 def _own(space: Space, name: str) -> str:
@@ -184,7 +162,7 @@ def _saved(png: bytes, recipe: Recipe, gallery: gr.Gallery) -> tuple[str, str]:
 
 def _status(answer: Painting) -> str:
     if answer.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, answer.waits_for, busy=True)
     if not answer.finished:
         image = len(answer.painted) + len(answer.blocked) + 1
         left = answer.seconds_left
@@ -208,10 +186,11 @@ def _status(answer: Painting) -> str:
     return status_html(answer.choice, *details)
 
 
-def _stopped(line: str) -> tuple[Any, Any]:
+def _ended(line: str) -> tuple[Any, Any, Any]:
+    """The page after a run without a last answer: finished images stay, the one under way goes."""
     if 'class="busy"' not in line:
-        return gr.skip(), gr.skip()
-    return gr.HTML(visible=False), status_html(None, "Stopped.")
+        return gr.skip(), gr.skip(), gr.skip()
+    return gr.HTML(visible=False), gr.Gallery(visible=True), status_html(None, "Stopped.")
 
 
 def _preview(answer: Painting) -> Any:
@@ -227,11 +206,11 @@ def _preview(answer: Painting) -> Any:
     )
 
 
-def _notice(answer: Painting) -> str:
+def _notice(answer: Painting) -> gr.HTML:
     lines = [*answer.notes, *(f"The image with seed {one.seed} is not shown: {one.reason}." for one in answer.blocked)]
     if answer.blocked:
         lines.append("Another seed or another prompt may pass.")
-    return "".join(f'<p class="notice">{escape(line)}</p>' for line in lines)
+    return gr.HTML("".join(f'<p class="notice">{escape(line)}</p>' for line in lines), visible=bool(lines))
 
 
 def _data_url(file: bytes, kind: str) -> str:

@@ -9,10 +9,11 @@ import tiny_diffusion
 from gradio_client import Client
 
 from space.limits import BadInput
-from space.painting import NATIVE, complete, paint
+from space.painters import NATIVE, complete, recall
+from space.painting import paint
 from space.pictures import encode_png, open_picture, read_texts
 from space.recipes import MAX_SEED, OWN, Recipe, read_recipe, write_recipe
-from space.tasks.text_to_image import PAGE, recall
+from space.tasks.text_to_image import PAGE
 
 # DPM-Solver hands PyTorch tensors to NumPy in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -95,6 +96,12 @@ def test_a_blocked_image_is_reported_in_words_and_not_shown(hub_space):
     assert [one.seed for one in answer.blocked] == [5, 6]
     assert all("safety checker" in one.reason for one in answer.blocked)
     assert answer.finished
+
+
+def test_the_hub_model_paints_through_the_paths_of_a_real_one(tiny_space):
+    answer = painted(tiny_space, steps=2)
+    recipe = answer.painted[0].recipe
+    assert (recipe.model, recipe.size, len(recipe.revision)) == ("stable-diffusion-1.5", 64, 40)
 
 
 def test_flux_gets_no_negative_prompt_and_the_user_is_told(tmp_path):
