@@ -14,7 +14,16 @@ from space.jobs import Job, watch
 from space.shelf import Shelf
 from space.small_images import AS_TRAINED, decode_picture
 
-FAMILIES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet18", "xception", "se_resnet18")  # by year
+# By year. The registry has the titles, too, but imports JAX.
+FAMILIES = {
+    "lenet5": "LeNet-5",
+    "alexnet": "AlexNet",
+    "vgg16": "VGG-16",
+    "googlenet": "GoogLeNet",
+    "resnet18": "ResNet-18",
+    "xception": "Xception",
+    "se_resnet18": "SE-ResNet-18",
+}
 DATASETS = {"mnist": "Digits (MNIST)", "fashion_mnist": "Garments (FashionMNIST)", "cifar10": "Photos (CIFAR-10)"}
 SECONDS = 120.0
 BUDGET = 300_000_000  # bytes of weights: all families at the quick preset take 10 MB for each data set
@@ -82,6 +91,11 @@ class Ballot:
         return sum(opinion.top[0][0] == self.winner for opinion in self.voters)
 
 
+def title_of(key: str) -> str:
+    """A network's name for people."""
+    return FAMILIES.get(key, key)
+
+
 def training_command(dataset: str) -> str:
     """What to type for a first network of a data set."""
     return f"python -m jax_models --model lenet5 --dataset {dataset}"
@@ -144,7 +158,7 @@ def _ask(shelf: Shelf, checkpoint: Checkpoint, pixels: np.ndarray, job: Job[Any]
         classifier = shelf.get(checkpoint, job)
     except (RunError, UsageError) as error:
         trouble = without_folder(error, checkpoint)
-        return Opinion(checkpoint.key, checkpoint.key, None, checkpoint.score, trouble=trouble)
+        return Opinion(checkpoint.key, title_of(checkpoint.key), None, checkpoint.score, trouble=trouble)
     started = time.monotonic()
     probabilities = classifier.probabilities(pixels)
     seconds = time.monotonic() - started

@@ -13,7 +13,7 @@ from space.lab_panels import how_to_train, project_badge
 from space.serving import Space
 from space.small_images import as_data_url
 from space.tasks.vision_examples import EXAMPLES
-from space.voting import DATASETS, Ballot, Opinion, classify, make_shelf, trained_on, training_command
+from space.voting import DATASETS, Ballot, Opinion, classify, make_shelf, title_of, trained_on, training_command
 from space.widgets import Page, header, on_run, status_html, status_line
 
 
@@ -108,7 +108,7 @@ def _seen(ballot: Ballot) -> str:
 def _opinions(ballot: Ballot) -> str:
     cards = [_card(opinion, ballot.winner) for opinion in ballot.opinions]
     cards += [
-        f'<div class="opinion opinion-waits"><h2>{escape(key)}</h2><p>'
+        f'<div class="opinion opinion-waits"><h2>{escape(title_of(key))}</h2><p>'
         f"{'loading and compiling' if key == ballot.loading else 'waits'}</p></div>"
         for key in ballot.waiting
     ]
@@ -139,7 +139,7 @@ def _status(ballot: Ballot) -> str:
     names = "1 network" if count == 1 else f"{count} networks"
     badge = project_badge(f"{names} of this project", quality=f"trained on {DATASETS[ballot.dataset]}")
     if ballot.loading:
-        return status_html(badge, f"loading {ballot.loading}, the first time only", busy=True)
+        return status_html(badge, f"loading {title_of(ballot.loading)}, the first time only", busy=True)
     milliseconds = 1000 * sum(opinion.seconds for opinion in ballot.voters)
     busy = bool(ballot.waiting)
     return status_html(badge, f"{ballot.seconds:.2f} s", f"{milliseconds:.0f} ms of them computing", busy=busy)

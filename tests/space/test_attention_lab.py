@@ -14,13 +14,26 @@ from space.tasks import attention_lab  # noqa: E402
 from space.tasks.attention_lab import Answer, available, look, make_shelf  # noqa: E402
 
 
-@pytest.fixture
-def models(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
     """A shipped model, and a run without attention."""
-    lab_models.reader_file(tmp_path)
-    lab_models.reader_run(tmp_path / "run", attention="none")
-    monkeypatch.setenv("SPACE_CHECKPOINTS", str(tmp_path))
-    return tmp_path
+    folder = tmp_path_factory.mktemp("models")
+    lab_models.reader_file(folder)
+    lab_models.reader_run(folder / "run", attention="none")
+    return folder
+
+
+@pytest.fixture
+def models(folder, monkeypatch):
+    """The same, where the lab looks."""
+    monkeypatch.setenv("SPACE_CHECKPOINTS", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    """What is loaded once stays for all tests."""
+    return make_shelf()
 
 
 def last(shelf, tokens, **settings) -> Answer:
@@ -28,8 +41,8 @@ def last(shelf, tokens, **settings) -> Answer:
     return answer
 
 
-def test_the_answer_has_a_probability_and_a_row_of_weights_for_each_symbol(models):
-    reply = attention_lab._reply(last(make_shelf(), " 3, 1 4 "))
+def test_the_answer_has_a_probability_and_a_row_of_weights_for_each_symbol(models, shelf):
+    reply = attention_lab._reply(last(shelf, " 3, 1 4 "))
     assert reply["model"] == "reverse-additive"
     assert reply["input"] == ["3", "1", "4"]
     assert len(reply["output"]) == len(reply["probabilities"]) == len(reply["attention"])
@@ -37,14 +50,14 @@ def test_the_answer_has_a_probability_and_a_row_of_weights_for_each_symbol(model
     assert all(len(row) == 3 and 0 <= sum(row) <= 1.001 for row in reply["attention"])
 
 
-def test_the_probability_of_greedy_writing_is_the_largest_there_is(models):
-    written = last(make_shelf(), "1 2 3 4").written
+def test_the_probability_of_greedy_writing_is_the_largest_there_is(models, shelf):
+    written = last(shelf, "1 2 3 4").written
     assert written is not None
     assert all(probability > 1 / 11 for probability in written.probabilities)
 
 
-def test_a_model_without_attention_has_no_map(models):
-    answer = last(make_shelf(), "1 2 3", model="reverse-none")
+def test_a_model_without_attention_has_no_map(models, shelf):
+    answer = last(shelf, "1 2 3", model="reverse-none")
     assert attention_lab._map(answer) == ""
     assert "no attention" in attention_lab._status(answer)
 
@@ -62,9 +75,9 @@ def test_a_model_without_attention_has_no_map(models):
         (", ,", "empty"),
     ],
 )
-def test_what_the_model_cannot_read_is_refused_in_words(models, tokens, said):
+def test_what_the_model_cannot_read_is_refused_in_words(models, shelf, tokens, said):
     with pytest.raises(BadInput) as error:
-        last(make_shelf(), tokens)
+        last(shelf, tokens)
     assert said in error.value.message
     assert "raise max_length" not in error.value.message
 
@@ -84,11 +97,13 @@ def test_without_a_model_the_page_and_the_endpoint_say_how_to_train_one(tmp_path
     assert "python -m seq2seq.train" in panel.value
 
 
-def test_damaged_weights_are_told_without_their_place(models):
-    (models / "run" / "weights.npz").write_bytes(b"broken")
+def test_damaged_weights_are_told_without_their_place(tmp_path, monkeypatch):
+    lab_models.reader_run(tmp_path / "run")
+    (tmp_path / "run" / "weights.npz").write_bytes(b"broken")
+    monkeypatch.setenv("SPACE_CHECKPOINTS", str(tmp_path))
     with pytest.raises(BadInput, match="is damaged") as error:
-        last(make_shelf(), "1 2", model="reverse-none")
-    assert str(models) not in error.value.message
+        last(make_shelf(), "1 2")
+    assert str(tmp_path) not in error.value.message
 
 
 def test_an_answer_stops_when_nobody_waits_for_it(models):
@@ -99,8 +114,8 @@ def test_an_answer_stops_when_nobody_waits_for_it(models):
     assert time.monotonic() - started < 0.5
 
 
-def test_the_map_escapes_symbols_and_colours_cells_by_weight(models):
-    page = attention_lab._map(last(make_shelf(), "1 2"))
+def test_the_map_escapes_symbols_and_colours_cells_by_weight(models, shelf):
+    page = attention_lab._map(last(shelf, "1 2"))
     assert page.count("<td style=") == page.count('scope="row"') * 2
     assert '<th scope="col">1</th><th scope="col">2</th>' in page
 

@@ -15,12 +15,13 @@ pytest.importorskip("safetensors")
 import lab_models  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 
+from jax_models.registry import MODELS
 from space import small_images  # noqa: E402
 from space.limits import BadInput  # noqa: E402
 from space.small_images import as_data_url, as_digit, as_garment, as_photo, decode_picture  # noqa: E402
 from space.tasks import vision_lab  # noqa: E402
 from space.tasks.vision_examples import EXAMPLES  # noqa: E402
-from space.voting import Ballot, Opinion, classify, make_shelf  # noqa: E402
+from space.voting import FAMILIES, Ballot, Opinion, classify, make_shelf  # noqa: E402
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:
@@ -205,6 +206,10 @@ def test_the_reply_is_json_with_models_and_vote(networks):
     assert reply["model"] == "lenet5"
     assert next(answer["label"] for answer in reply["models"]["lenet5"]["top"]) == reply["vote"]["label"]
     assert (reply["vote"]["agreeing"], reply["vote"]["voters"]) == (1, 1)
+
+
+def test_families_are_named_as_in_the_registry():
+    assert {key: spec.title for key, spec in MODELS.items()} == FAMILIES
 
 
 def test_the_page_says_how_to_train_where_there_is_no_network(tmp_path, monkeypatch):
