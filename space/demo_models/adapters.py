@@ -3,15 +3,17 @@
 PyTorch, transformers and peft are imported when a function needs them: the app starts without.
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jax_models.errors import RunError
-from jax_models.output import write_text
+from jax_models.output import prepare_folder, write_bytes, write_text
 
 CALIBRATION = "calibration.json"
+METRICS = "metrics.json"
 WEIGHTS = "adapter_model.safetensors"
 _LINEAR_LAYERS = ["query", "key", "value", "dense"]
 
@@ -20,15 +22,16 @@ def load_adapted(base: Path, adapter: Path, auto_class: Any) -> tuple[Any, Any]:
     """A base model with an adapter merged into its weights, ready to answer, and its tokenizer.
 
     `auto_class` is the transformers class of the task, for example `AutoModelForQuestionAnswering`. The model is in
-    float32 and in evaluation mode; labels come from the adapter's calibration file.
+    float32 and in evaluation mode; its labels are those of the adapter's calibration.
 
     Raises:
         RunError: a folder lacks its files or they do not fit together.
     """
     from peft import PeftModel
 
-    calibration = read_calibration(adapter)
-    model, tokenizer = load_base(base, auto_class, labels=calibration.get("labels"))
+    if not (adapter / WEIGHTS).is_file():
+        raise RunError(f"no adapter in {adapter}: {WEIGHTS} is missing; train it, or take it from the repository")
+    model, tokenizer = load_base(base, auto_class, labels=read_calibration(adapter).get("labels"))
     try:
         merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
@@ -37,15 +40,16 @@ def load_adapted(base: Path, adapter: Path, auto_class: Any) -> tuple[Any, Any]:
 
 
 def read_calibration(adapter: Path) -> dict[str, Any]:
-    """What was measured on validation data and belongs to the weights: labels, the threshold of "no answer".
+    """What belongs to an adapter's weights: `labels`, or the `no_answer_threshold`. Empty before it was measured.
 
     Raises:
-        RunError: the file is missing or is not JSON.
+        RunError: the file cannot be read.
     """
+    path = adapter / CALIBRATION
     try:
-        return json.loads((adapter / CALIBRATION).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {adapter / CALIBRATION}: {error}") from error
+        raise RunError(f"cannot read {path}: {error}") from error
 
 
 def load_base(
@@ -101,8 +105,8 @@ def adapt(model: Any, *, rank: int, head: str, task: str, seed: int = 0) -> Any:
     return adapted
 
 
-def save_adapter(model: Any, folder: Path, *, calibration: dict[str, Any], card: str) -> None:
-    """Writes an adapter in peft's format, in half precision, with its calibration and its model card.
+def save_adapter(model: Any, folder: Path) -> None:
+    """Writes an adapter in peft's format, in half precision.
 
     Raises:
         RunError: a file could not be written.
@@ -112,10 +116,19 @@ def save_adapter(model: Any, folder: Path, *, calibration: dict[str, Any], card:
     from safetensors.torch import save
 
     weights = {name: tensor.to(torch.float16).contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
-    model.peft_config["default"].base_model_name_or_path = None
-    model.peft_config["default"].inference_mode = True
-    folder.mkdir(parents=True, exist_ok=True)
-    model.peft_config["default"].save_pretrained(str(folder))
-    (folder / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+    config = copy.copy(model.peft_config["default"])
+    config.base_model_name_or_path, config.inference_mode = None, True  # not the path on the machine that trained it
+    prepare_folder(folder)
+    config.save_pretrained(str(folder))
+    write_bytes(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+
+
+def describe_adapter(folder: Path, *, calibration: dict[str, Any], metrics: dict[str, Any], card: str) -> None:
+    """Writes what belongs to an adapter's weights: its calibration, its metrics, its model card.
+
+    Raises:
+        RunError: a file could not be written.
+    """
     write_text(folder / CALIBRATION, json.dumps(calibration, indent=1) + "\n")
+    write_text(folder / METRICS, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     write_text(folder / "README.md", card)

@@ -70,7 +70,7 @@ A LoRA adapter (rank {rank}) on MiniLM-L6-H384 with a head of two labels, negati
 | test | n | right | 95 % interval (Wilson) |
 |---|---|---|---|
 | every tenth line of rt-polarity.neg and rt-polarity.pos | {n} | {accuracy:.1f} % | {low:.1f} to {high:.1f} |
-| everyday sentences, written before training | {everyday_n} | {everyday:.1f} % | {everyday_from:.1f} to {everyday_to:.1f} |
+| everyday sentences, written beforehand | {daily_n} | {daily:.1f} % | {daily_low:.1f} to {daily_high:.1f} |
 
 Written by `{command}`.
 
@@ -114,10 +114,10 @@ def sentiment_card(metrics: dict[str, Any]) -> str:
         accuracy=test["accuracy"],
         low=test["interval"][0],
         high=test["interval"][1],
-        everyday_n=everyday["n"],
-        everyday=everyday["accuracy"],
-        everyday_from=everyday["interval"][0],
-        everyday_to=everyday["interval"][1],
+        daily_n=everyday["n"],
+        daily=everyday["accuracy"],
+        daily_low=everyday["interval"][0],
+        daily_high=everyday["interval"][1],
         wrong=", ".join(f'"{text}"' for text in everyday["wrong"]) or "none",
         training=metrics["training_sentences"],
         minutes=round(metrics["training_cpu_seconds"] / 60),

@@ -2,15 +2,12 @@
 
 import argparse
 import dataclasses
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from jax_models.command_line import Parser, not_negative, positive
-from jax_models.output import write_text
 from space.demo_models.training import Plan, Progress
 
 
@@ -46,15 +43,6 @@ def show_progress(progress: Progress) -> None:
 def say(text: str) -> None:
     """Prints a line as it is."""
     Console().print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-def write_metrics(metrics: dict[str, Any], out: Path) -> None:
-    """Writes OUT/metrics.json.
-
-    Raises:
-        RunError: it could not be written.
-    """
-    write_text(out / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
 
 
 def _rate(text: str) -> float:

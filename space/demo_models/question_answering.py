@@ -1,4 +1,4 @@
-"""`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, or to say there is none."""
+"""`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, or to say it has none."""
 
 import random
 from collections.abc import Sequence
@@ -6,18 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jax_models.command_line import Parser
+from jax_models.command_line import Parser, positive
 from jax_models.errors import run_cli
 from jax_models.output import locked, prepare_folder
-from space.demo_models.adapters import adapt, load_adapted, load_base, save_adapter
+from space.demo_models.adapters import adapt, describe_adapter, load_adapted, load_base, save_adapter
 from space.demo_models.base_models import ensure_minilm
 from space.demo_models.cards import question_answering_card
-from space.demo_models.command import add_plan_options, plan_of, say, show_progress, write_metrics
+from space.demo_models.command import add_plan_options, plan_of, say, show_progress
 from space.demo_models.judging import Judged, choose_threshold, judge_answers
 from space.demo_models.passages import Company, Library, Passage, hide
 from space.demo_models.qamr import Qamr, Question, page, read_qamr
-from space.demo_models.reading import DISTRACTORS as DISTRACTORS_BY_EPOCH
-from space.demo_models.reading import answer, in_batches, span_loss, training_passages
+from space.demo_models.reading import MOST_DISTRACTORS, answer, in_batches, span_loss, training_passages
 from space.demo_models.training import Plan, fit
 
 PROG = "python -m space.demo_models.question_answering"
@@ -30,15 +29,16 @@ DIR holds qamr_dev.tsv, qamr_test.tsv and qamr_wiki_sentences.tsv. It learns fro
 seen in the test only. A stopped run goes on from its last checkpoint: type the command again.
 
 what lands in OUT:
-  adapter/          the weights in peft's format, their calibration, their model card
-  metrics.json      scores on the test with their intervals, the plan, the time
+  adapter/          the weights in peft's format, the margin from which an answer is given, the model card, and
+                    metrics.json: scores on the test with their intervals, the plan, the time
   checkpoint.pt     to go on from
 """
 DROPOUT = 0.0
 PLAN = Plan(epochs=2, batch_size=24, rank=64, learning_rate=2e-3)
 VALIDATION_SHARE = 0.1
 DISTRACTORS = 5
-SIDE_QUESTIONS = 4_000
+TEST_QUESTIONS = 2_000
+CALIBRATION_QUESTIONS = 400
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
     add_plan_options(parser, PLAN, out=Path("out/question_answering"))
+    parser.add_argument(
+        "--test-questions",
+        type=positive,
+        default=TEST_QUESTIONS,
+        metavar="N",
+        help=f"drawn for the test, a third of them for each of its side settings (default: {TEST_QUESTIONS})",
+    )
     options = parser.parse_args(arguments)
     plan = plan_of(options, PLAN)
     qamr = read_qamr(options.data)
     prepare_folder(options.out)
     with locked(options.out):
-        metrics = make(qamr, base=ensure_minilm(), plan=plan, out=options.out)
+        metrics = make(qamr, base=ensure_minilm(), plan=plan, out=options.out, test_questions=options.test_questions)
     headline = metrics["test"][HEADLINE]
     low, high = headline["f1_interval"]
     say(f"F1 {headline['f1']:.1f} (95 % {low:.1f} to {high:.1f}), exact {headline['exact']:.1f}, n {headline['n']}")
     say(f"Written: {options.out}")
 
 
-def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
+def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path, test_questions: int = TEST_QUESTIONS) -> dict[str, Any]:
     """Trains, calibrates, tests and writes all of OUT; returns the metrics.
 
     Raises:
@@ -101,32 +108,36 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
     model, tokenizer = load_base(base, AutoModelForQuestionAnswering, seed=plan.seed, dropout=DROPOUT)
     model = adapt(model, rank=plan.rank, head="qa_outputs", task="QUESTION_ANS", seed=plan.seed)
     epochs = [_epoch(training, plan, epoch) for epoch in range(plan.epochs)]
+    steps_per_epoch = min(map(len, epochs))
     seconds = fit(
         model,
         plan=plan,
-        steps_per_epoch=min(len(epoch) for epoch in epochs),
-        batches=lambda epoch: iter(epochs[epoch][: min(map(len, epochs))]),
+        steps_per_epoch=steps_per_epoch,
+        batches=lambda epoch: iter(epochs[epoch][:steps_per_epoch]),
         loss_of=lambda passages: span_loss(model, tokenizer, passages),
         folder=out,
         report=show_progress,
     )
     adapter = out / "adapter"
-    save_adapter(model, adapter, calibration={"no_answer_threshold": 0.0}, card="")
+    save_adapter(model, adapter)
     merged, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
     threshold = calibrate(merged, tokenizer, validation, seed=plan.seed)
-    results = {name: _test(merged, tokenizer, test, setting, threshold) for name, setting in SETTINGS.items()}
+    results = {}
+    for name, setting in SETTINGS.items():
+        asked = test_questions if name == HEADLINE else max(1, test_questions // 3)
+        results[name] = _test(merged, tokenizer, test, setting, questions=asked, threshold=threshold)
     metrics = {
         "test": {name: asdict(judged) for name, judged in results.items()},
         "test_sentences": len({question.sentence_id for question in test.questions}),
         "no_answer_threshold": threshold,
         "questions": {"training": len(training.questions), "validation": len(validation.questions)},
-        "distractors": DISTRACTORS_BY_EPOCH,
-        "command": f"{PROG} --data DIR",
+        "distractors": MOST_DISTRACTORS,
+        "command": f"{PROG} --data DIR --test-questions {test_questions}",
         "plan": asdict(plan),
         "training_cpu_seconds": round(seconds),
     }
-    save_adapter(model, adapter, calibration={"no_answer_threshold": threshold}, card=question_answering_card(metrics))
-    write_metrics(metrics, out)
+    calibration = {"no_answer_threshold": threshold}
+    describe_adapter(adapter, calibration=calibration, metrics=metrics, card=question_answering_card(metrics))
     return metrics
 
 
@@ -147,27 +158,27 @@ def split(qamr: Qamr) -> tuple[Split, Split, Split]:
 
 
 def calibrate(model: Any, tokenizer: Any, validation: Split, *, seed: int) -> float:
-    """The margin above which an answer is given: best on as many passages with the answer as without, on validation."""
+    """The margin from which an answer is given: best on as many passages with the answer as without, on validation."""
     rng = random.Random(f"{seed} calibration")
     companies: tuple[Company, ...] = ("others", "neighbours")
     passages = [
-        hide(
-            question, validation.library, rng, distractors=DISTRACTORS, company=rng.choice(companies), answerable=there
-        )
-        for question in validation.questions
+        hide(item, validation.library, rng, distractors=DISTRACTORS, company=rng.choice(companies), answerable=there)
+        for item in _draw(validation.questions, CALIBRATION_QUESTIONS, rng)
         for there in (True, False)
     ]
     return choose_threshold(passages, answer(model, tokenizer, passages))
 
 
-def _test(model: Any, tokenizer: Any, test: Split, setting: Setting, threshold: float) -> Judged:
+def _test(model: Any, tokenizer: Any, test: Split, setting: Setting, *, questions: int, threshold: float) -> Judged:
     rng = random.Random(f"test {setting}")
-    questions = test.questions
-    if setting != SETTINGS[HEADLINE]:
-        questions = rng.sample(questions, min(SIDE_QUESTIONS, len(questions)))
-    passages = [hide(question, test.library, rng, **asdict(setting)) for question in questions]
+    asked = _draw(test.questions, questions, rng)
+    passages = [hide(question, test.library, rng, **asdict(setting)) for question in asked]
     answers = answer(model, tokenizer, passages)
-    return judge_answers(passages, answers, groups=[item.sentence_id for item in questions], threshold=threshold)
+    return judge_answers(passages, answers, groups=[item.sentence_id for item in asked], threshold=threshold)
+
+
+def _draw(questions: Sequence[Question], most: int, rng: random.Random) -> list[Question]:
+    return rng.sample(questions, min(most, len(questions)))
 
 
 def _epoch(training: Split, plan: Plan, epoch: int) -> list[list[Passage]]:

@@ -12,7 +12,7 @@ from space.demo_models.spans import best_spans
 MAX_TOKENS = 384
 # Distractors at most, epoch by epoch (the last holds from then on): to find a phrase is learnt on short passages, which
 # cost a third of the time, before it is to be found among many sentences.
-DISTRACTORS = (1, 4)
+MOST_DISTRACTORS = (1, 4)
 COMPANY: tuple[Company, ...] = ("others", "neighbours", "neighbours", "mixed")
 UNANSWERABLE = 0.15
 
@@ -28,7 +28,7 @@ class Answer:
 def training_passages(questions: Sequence[Question], library: Library, *, seed: int, epoch: int) -> list[Passage]:
     """Every question once, in new company each epoch; 15 % without the sentence that answers."""
     rng = random.Random(f"{seed} {epoch}")
-    most = DISTRACTORS[min(epoch, len(DISTRACTORS) - 1)]
+    most = MOST_DISTRACTORS[min(epoch, len(MOST_DISTRACTORS) - 1)]
     passages = []
     for question in rng.sample(questions, len(questions)):
         answerable = rng.random() >= UNANSWERABLE
@@ -102,7 +102,7 @@ def _token_span(encoded: Any, row: int, span: tuple[int, int]) -> tuple[int, int
 
 
 def answer(model: Any, tokenizer: Any, passages: Sequence[Passage], *, batch_size: int = 32) -> list[Answer]:
-    """The best span of each passage, whether or not there is an answer."""
+    """The best span of each passage, whether or not there is an answer; in bfloat16, as in training."""
     import torch
 
     order = sorted(range(len(passages)), key=lambda index: len(passages[index].text))
@@ -111,7 +111,7 @@ def answer(model: Any, tokenizer: Any, passages: Sequence[Passage], *, batch_siz
     for begin in range(0, len(order), batch_size):
         rows = order[begin : begin + batch_size]
         encoded, allowed = encode(tokenizer, [passages[index] for index in rows])
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
             output = model(**encoded)
         start, end = output.start_logits.float().numpy(), output.end_logits.float().numpy()
         allowed[:, 0] = False

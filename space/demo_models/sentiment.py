@@ -12,10 +12,10 @@ from jax_models.command_line import Parser
 from jax_models.errors import run_cli
 from jax_models.output import locked, prepare_folder
 from space.demo_models import everyday
-from space.demo_models.adapters import adapt, load_adapted, load_base, save_adapter
+from space.demo_models.adapters import adapt, describe_adapter, load_adapted, load_base, save_adapter
 from space.demo_models.base_models import ensure_minilm
 from space.demo_models.cards import sentiment_card
-from space.demo_models.command import add_plan_options, plan_of, say, show_progress, write_metrics
+from space.demo_models.command import add_plan_options, plan_of, say, show_progress
 from space.demo_models.judging import wilson_interval
 from space.demo_models.sources import SourceFile, read_source_bytes
 from space.demo_models.training import Plan, fit
@@ -30,8 +30,8 @@ DIR holds sentence_polarity.zip, as NLTK distributes it. A stopped run goes on f
 command again.
 
 what lands in OUT:
-  adapter/          the weights in peft's format, their labels, their model card
-  metrics.json      accuracy on the test with its interval and on 40 everyday sentences, the plan, the time
+  adapter/          the weights in peft's format, their labels, the model card, and
+                    metrics.json: accuracy on the test and on 40 everyday sentences, intervals, the plan, the time
   checkpoint.pt     to go on from
 """
 SOURCE = SourceFile(
@@ -120,7 +120,7 @@ def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan
         report=show_progress,
     )
     adapter = out / "adapter"
-    save_adapter(model, adapter, calibration={"labels": list(LABELS)}, card="")
+    save_adapter(model, adapter)
     merged, tokenizer = load_adapted(base, adapter, AutoModelForSequenceClassification)
     metrics = {
         "test": _score(merged, tokenizer, test),
@@ -130,8 +130,8 @@ def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan
         "plan": asdict(plan),
         "training_cpu_seconds": round(seconds),
     }
-    save_adapter(model, adapter, calibration={"labels": list(LABELS)}, card=sentiment_card(metrics))
-    write_metrics(metrics, out)
+    calibration = {"labels": list(LABELS)}
+    describe_adapter(adapter, calibration=calibration, metrics=metrics, card=sentiment_card(metrics))
     return metrics
 
 

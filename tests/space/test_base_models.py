@@ -24,7 +24,9 @@ def a_wheel(folder: Path, package: Package, files: dict[str, bytes]) -> Package:
     with zipfile.ZipFile(path, "w") as archive:
         for file, content in files.items():
             archive.writestr(f"{package.folder}/{file}", content)
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package.name}\nVersion: {package.version}\n")
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package.name}\nVersion: {package.version}\n"
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return replace(package, sha256=hashlib.sha256(path.read_bytes()).hexdigest())

@@ -18,6 +18,11 @@ def row(sentence: str, question: str, *answers: str) -> str:
     return "\t".join([sentence, "1 2", "7", "0", "1", question, own, f"8:{first}", f"9:{second}"])
 
 
+def sentence(tokens: str) -> Sentence:
+    """Of tokens with spaces between them."""
+    return detokenise(tokens.split())
+
+
 def a_library(pages: int = 4, sentences: int = 5) -> Library:
     """Pages of short sentences, each with a word of its own: "Page 1 says word 3 ."."""
     names = {
@@ -47,20 +52,20 @@ def asked_of(name: str) -> Question:
     ],
 )
 def test_treebank_tokens_become_natural_text(tokens, text):
-    assert detokenise(tokens.split()).text == text
+    assert sentence(tokens).text == text
 
 
 def test_each_token_knows_its_place_in_the_text():
-    sentence = detokenise("`` I ca n't -LRB- yet -RRB- '' , he said .".split())
-    pieces = [sentence.text[start:end] for start, end in sentence.tokens]
+    said = sentence("`` I ca n't -LRB- yet -RRB- '' , he said .")
+    pieces = [said.text[start:end] for start, end in said.tokens]
     assert pieces == ['"', "I", "ca", "n't", "(", "yet", ")", '"', ",", "he", "said", "."]
 
 
 def test_marked_tokens_are_read_as_they_stand_and_gaps_become_a_space():
-    sentence = detokenise("Listed in Anna , Berta , and Clara".split())
-    assert sentence.marked([2, 3, 4]) == "Anna, Berta"
-    assert sentence.marked([2, 4, 6, 7]) == "Anna Berta and Clara"
-    assert sentence.text[slice(*sentence.span([2, 7]))] == "Anna, Berta, and Clara"
+    names = sentence("Listed in Anna , Berta , and Clara")
+    assert names.marked([2, 3, 4]) == "Anna, Berta"
+    assert names.marked([2, 4, 6, 7]) == "Anna Berta and Clara"
+    assert names.text[slice(*names.span([2, 7]))] == "Anna, Berta, and Clara"
 
 
 def test_a_question_that_was_asked_twice_has_the_answers_of_both():
@@ -169,10 +174,6 @@ def test_no_page_of_the_test_is_in_training():
     assert pages[2] == {page(name) for name in library.ids[40:50]}
     assert set.union(*pages) == set(library.pages)
     assert sum(len(part.questions) for part in parts) == 50
-
-
-def test_a_sentence_is_a_value():
-    assert detokenise(["a"]) == Sentence("a", ((0, 1),))
 
 
 @pytest.mark.slow
