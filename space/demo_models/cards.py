@@ -19,12 +19,14 @@ MiniLM-L6-H384 (Wang et al., arXiv 2002.10957) as tuned for all-MiniLM-L6-v2, Ap
 format, in float16, and is merged into the base when it is loaded:
 
 ```python
+from pathlib import Path
+
 from transformers import {auto_class}
 
 from space.demo_models.adapters import load_adapted
 from space.demo_models.base_models import ensure_minilm
 
-model, tokenizer = load_adapted(ensure_minilm(), adapter_folder, {auto_class})
+model, tokenizer = load_adapted(ensure_minilm(), Path("space/weights/{folder}"), {auto_class})
 ```
 """
 _QUESTION_ANSWERING = """\
@@ -51,14 +53,14 @@ score 100.
 
 ## Training
 Data: QAMR (Michael et al., NAACL 2018, arXiv 1711.05885), MIT licence, `qamr_dev.tsv`: {training} questions, and
-{validation} on other pages for the margin. Treebank tokens were turned into natural text. Each epoch hides every
-sentence anew among others of its page or of other pages (at most {distractors} in epoch 1, 2, 3); 15 % of the passages
-lack it. All annotators' spans count as right (the loss is minus the log of their summed probability). {epochs} epochs
-of batches of {batch_size}, AdamW at {learning_rate:g}, {minutes} CPU minutes on one core.
+{validation} on other pages for the margin. Treebank tokens were turned into natural text. Each pass hides every
+sentence anew among others of its page or of other pages (at most {first} in the first pass over the questions, {last}
+later); 15 % of the passages lack it. All annotators' spans count as right (the loss is minus the log of their summed
+probability). {steps} steps of {batch_size} questions, AdamW at {learning_rate:g}, {minutes} CPU minutes on one core.
 
 ## Limits
 English only. It copies spans and cannot count, compare or infer; it has seen only some 450 sentences with questions, of
-encyclopaedia and news, and at most seven sentences at a time: split longer texts into windows and take the best margin.
+encyclopaedia and news, a few at a time: split longer texts into windows and take the best margin.
 It mistakes a phrase of the right kind in the wrong sentence for an answer more easily than large models do.
 
 """
@@ -79,8 +81,8 @@ wrong: {wrong}.
 
 ## Training
 Data: sentence polarity dataset 1.0 (Bo Pang and Lillian Lee, "Seeing stars", ACL 2005), CC BY 4.0, as NLTK distributes
-it: {training} sentences of film reviews, labelled by whether the whole review was fresh or rotten. {epochs} epochs of
-batches of {batch_size}, AdamW at {learning_rate:g}, dropout, label smoothing 0.05, {minutes} CPU minutes on one core.
+it: {training} sentences of film reviews, labelled by whether the whole review was fresh or rotten. {steps} steps of
+{batch_size}, AdamW at {learning_rate:g}, dropout, label smoothing 0.05, {minutes} CPU minutes on one core.
 
 ## Limits
 English only; there is no "neutral": plain facts get a label too. A sentence inherited its label from its review, so
@@ -96,14 +98,15 @@ def question_answering_card(metrics: dict[str, Any]) -> str:
         rows="".join(_row(name, scores) for name, scores in metrics["test"].items()),
         threshold=metrics["no_answer_threshold"],
         test_sentences=metrics["test_sentences"],
-        distractors=", ".join(map(str, metrics["distractors"])),
+        first=metrics["most_distractors"][0],
+        last=metrics["most_distractors"][-1],
         minutes=round(metrics["training_cpu_seconds"] / 60),
         command=metrics["command"],
         **metrics["questions"],
         **_of_plan(plan),
     )
     front = _FRONT.format(task="question-answering", dataset="qamr")
-    return front + text + _BASE.format(auto_class="AutoModelForQuestionAnswering")
+    return front + text + _BASE.format(auto_class="AutoModelForQuestionAnswering", folder="question_answering")
 
 
 def sentiment_card(metrics: dict[str, Any]) -> str:
@@ -125,11 +128,11 @@ def sentiment_card(metrics: dict[str, Any]) -> str:
         **_of_plan(metrics["plan"]),
     )
     front = _FRONT.format(task="text-classification", dataset="sentence-polarity")
-    return front + text + _BASE.format(auto_class="AutoModelForSequenceClassification")
+    return front + text + _BASE.format(auto_class="AutoModelForSequenceClassification", folder="sentiment")
 
 
 def _of_plan(plan: dict[str, Any]) -> dict[str, Any]:
-    return {name: plan[name] for name in ("rank", "epochs", "batch_size", "learning_rate")}
+    return {name: plan[name] for name in ("rank", "steps", "batch_size", "learning_rate")}
 
 
 def _row(name: str, scores: dict[str, Any]) -> str:

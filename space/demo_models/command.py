@@ -16,7 +16,7 @@ def add_plan_options(parser: Parser, plan: Plan, *, out: Path) -> None:
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder with the source files")
     add("--out", type=Path, default=out, metavar="DIR", help=f"folder for what it writes (default: {out})")
-    add("--epochs", type=positive, metavar="N", help=f"passes over the data (default: {plan.epochs})")
+    add("--steps", type=positive, metavar="N", help=f"batches to learn from (default: {plan.steps})")
     add("--batch-size", type=positive, metavar="N", help=f"examples per step (default: {plan.batch_size})")
     add("--rank", type=positive, metavar="N", help=f"of the adapter's matrices (default: {plan.rank})")
     add("--learning-rate", type=_rate, metavar="X", help=f"highest (default: {plan.learning_rate})")

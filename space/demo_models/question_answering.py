@@ -1,7 +1,7 @@
 """`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, or to say it has none."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ what lands in OUT:
   checkpoint.pt     to go on from
 """
 DROPOUT = 0.0
-PLAN = Plan(epochs=2, batch_size=24, rank=64, learning_rate=2e-3)
+PLAN = Plan(steps=1000, batch_size=24, rank=64, learning_rate=2e-3)
 VALIDATION_SHARE = 0.1
 DISTRACTORS = 5
 TEST_QUESTIONS = 2_000
@@ -107,13 +107,10 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path, test_questions: int =
     training, validation, test = split(qamr)
     model, tokenizer = load_base(base, AutoModelForQuestionAnswering, seed=plan.seed, dropout=DROPOUT)
     model = adapt(model, rank=plan.rank, head="qa_outputs", task="QUESTION_ANS", seed=plan.seed)
-    epochs = [_epoch(training, plan, epoch) for epoch in range(plan.epochs)]
-    steps_per_epoch = min(map(len, epochs))
     seconds = fit(
         model,
         plan=plan,
-        steps_per_epoch=steps_per_epoch,
-        batches=lambda epoch: iter(epochs[epoch][:steps_per_epoch]),
+        batches=lambda epoch: _batches(training, plan, epoch),
         loss_of=lambda passages: span_loss(model, tokenizer, passages),
         folder=out,
         report=show_progress,
@@ -131,7 +128,7 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path, test_questions: int =
         "test_sentences": len({question.sentence_id for question in test.questions}),
         "no_answer_threshold": threshold,
         "questions": {"training": len(training.questions), "validation": len(validation.questions)},
-        "distractors": MOST_DISTRACTORS,
+        "most_distractors": MOST_DISTRACTORS,
         "command": f"{PROG} --data DIR --test-questions {test_questions}",
         "plan": asdict(plan),
         "training_cpu_seconds": round(seconds),
@@ -181,9 +178,9 @@ def _draw(questions: Sequence[Question], most: int, rng: random.Random) -> list[
     return rng.sample(questions, min(most, len(questions)))
 
 
-def _epoch(training: Split, plan: Plan, epoch: int) -> list[list[Passage]]:
+def _batches(training: Split, plan: Plan, epoch: int) -> Iterator[list[Passage]]:
     passages = training_passages(training.questions, training.library, seed=plan.seed, epoch=epoch)
-    return list(in_batches(passages, batch_size=plan.batch_size, seed=plan.seed, epoch=epoch))
+    return in_batches(passages, batch_size=plan.batch_size, seed=plan.seed, epoch=epoch)
 
 
 def _part(qamr: Qamr, questions: Sequence[Question], pages: set[str]) -> Split:

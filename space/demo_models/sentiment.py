@@ -42,10 +42,10 @@ SOURCE = SourceFile(
 LABELS = ("negative", "positive")
 FILES = ("sentence_polarity/rt-polarity.neg", "sentence_polarity/rt-polarity.pos")
 DROPOUT = 0.1
-PLAN = Plan(epochs=2, batch_size=32, rank=32, learning_rate=1e-3)
+PLAN = Plan(steps=598, batch_size=32, rank=32, learning_rate=1e-3)
 EVERY = 10
 MAX_TOKENS = 128
-SHOWN = 12
+SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,6 @@ def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan
     seconds = fit(
         model,
         plan=plan,
-        steps_per_epoch=len(training) // plan.batch_size,
         batches=lambda epoch: _batches(training, plan, epoch),
         loss_of=lambda reviews: _loss(model, tokenizer, reviews),
         folder=out,

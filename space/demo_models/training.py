@@ -1,8 +1,9 @@
 """The loop that both recipes share: AdamW, a warm-up and a straight descent, checkpoints that a stopped run resumes."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast: `epochs` passes in batches of `batch_size`, a warm-up over that share of the steps."""
+    """How long and how fast: `steps` batches of `batch_size` examples, a warm-up over that share of them."""
 
-    epochs: int
+    steps: int
     batch_size: int
     rank: int
     learning_rate: float
@@ -40,18 +41,15 @@ def fit(
     model: Any,
     *,
     plan: Plan,
-    steps_per_epoch: int,
-    batches: Callable[[int], Iterator[Any]],
+    batches: Callable[[int], Iterable[Any]],
     loss_of: Callable[[Any], Any],
     folder: Path,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> float:
     """Trains the model's trainable weights in place; a checkpoint of the same plan in `folder` is gone on from.
 
-    Returns the processor seconds that it took, those before an interruption included.
-
-    `batches(epoch)` yields the same batches each time it is asked, and each step's dropout follows from its number:
-    a run that was stopped ends as one that was not.
+    `batches(epoch)` gives the same batches each time it is asked, and each step's dropout follows from its number: a
+    run that was stopped ends as one that was not. Returns the processor seconds of all its parts.
 
     Raises:
         UsageError: the checkpoint there is of another plan.
@@ -61,41 +59,41 @@ def fit(
 
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = torch.optim.AdamW(weights.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    steps = plan.epochs * steps_per_epoch
-    identity = {**asdict(plan), "steps": steps}
-    step, seconds = _resume(folder / CHECKPOINT, weights, optimiser, identity)
+    step, seconds = _resume(folder / CHECKPOINT, weights, optimiser, plan)
     started = time.process_time() - seconds
     model.train()
-    total, count = 0.0, 0
-    for epoch in range(step // steps_per_epoch, plan.epochs):
-        for index, batch in enumerate(batches(epoch)):
-            if epoch * steps_per_epoch + index < step:
-                continue
-            torch.manual_seed(plan.seed * 1_000_003 + step)
-            for group in optimiser.param_groups:
-                group["lr"] = plan.learning_rate * _factor(step, steps, plan.warmup)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = loss_of(batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            step, total, count = step + 1, total + loss.item(), count + 1
-            if not math.isfinite(total):
-                raise RunError(f"the loss is not finite at step {step}; try a lower --learning-rate")
-            if step % plan.checkpoint_every == 0 or step == steps:
-                seconds = time.process_time() - started
-                state = {"plan": identity, "step": step, "seconds": seconds}
-                _save(folder / CHECKPOINT, weights, optimiser, state)
-                report(Progress(step, steps, total / count))
-                total, count = 0.0, 0
+    losses: list[float] = []
+    for batch in itertools.islice(_endless(batches), step, plan.steps):
+        torch.manual_seed(plan.seed * 1_000_003 + step)
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate * _factor(step, plan)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = loss_of(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise RunError(f"the loss is not finite at step {step}; try a lower --learning-rate")
+        if step % plan.checkpoint_every == 0 or step == plan.steps:
+            seconds = time.process_time() - started
+            _save(folder / CHECKPOINT, weights, optimiser, {"plan": asdict(plan), "step": step, "seconds": seconds})
+            report(Progress(step, plan.steps, sum(losses) / len(losses)))
+            losses.clear()
     model.eval()
     return seconds
 
 
-def _factor(step: int, steps: int, warmup: float) -> float:
-    rise = max(1.0, warmup * steps)
-    return min((step + 1) / rise, (steps - step) / max(1.0, steps - rise))
+def _endless(batches: Callable[[int], Iterable[Any]]) -> Iterator[Any]:
+    for epoch in itertools.count():
+        yield from batches(epoch)
+
+
+def _factor(step: int, plan: Plan) -> float:
+    rise = max(1.0, plan.warmup * plan.steps)
+    return min((step + 1) / rise, (plan.steps - step) / max(1.0, plan.steps - rise))
 
 
 def _save(path: Path, weights: dict[str, Any], optimiser: Any, state: dict[str, Any]) -> None:
@@ -105,14 +103,14 @@ def _save(path: Path, weights: dict[str, Any], optimiser: Any, state: dict[str, 
         torch.save({**state, "weights": weights, "optimiser": optimiser.state_dict()}, file)
 
 
-def _resume(path: Path, weights: dict[str, Any], optimiser: Any, identity: dict[str, Any]) -> tuple[int, float]:
+def _resume(path: Path, weights: dict[str, Any], optimiser: Any, plan: Plan) -> tuple[int, float]:
     """The step to go on from and the seconds that went before it: none without a checkpoint."""
     import torch
 
     if not path.exists():
         return 0, 0.0
     state = torch.load(path, weights_only=True)
-    if state["plan"] != identity:
+    if state["plan"] != asdict(plan):
         raise UsageError(f"{path} is of a run with other options; delete it, or choose another --out")
     with torch.no_grad():
         for name, weight in weights.items():

@@ -18,7 +18,7 @@ from space.demo_models.training import CHECKPOINT, Plan
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
-PLAN = Plan(epochs=2, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=3)
+PLAN = Plan(steps=8, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=3)
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,8 @@ def test_training_brings_the_loss_down(qamr, tiny_models, tmp_path):
     losses = []
     fit(
         model,
-        plan=replace(PLAN, epochs=12, checkpoint_every=5),
-        steps_per_epoch=len(batches),
-        batches=lambda epoch: iter(batches),
+        plan=replace(PLAN, steps=60, checkpoint_every=5),
+        batches=lambda epoch: batches,
         loss_of=lambda batch: span_loss(model, tokenizer, batch),
         folder=tmp_path,
         report=lambda progress: losses.append(progress.loss),
@@ -222,8 +221,8 @@ def test_shipped_weights_read_a_paragraph(question, answer):
         pytest.skip("run python -m space.demo_models first")
     text = (
         "Marie Curie was born in Warsaw in 1867. She moved to Paris to study physics and mathematics. There she met "
-        "her husband, Pierre Curie. In 1903 she won the Nobel Prize in Physics together with him and Henri Becquerel. The "
-        "notebooks she used are still radioactive."
+        "her husband, Pierre Curie. In 1903 she won the Nobel Prize in Physics together with him and Henri Becquerel. "
+        "The notebooks she used are still radioactive."
     )
     model, tokenizer = load_adapted(MINILM_L6.path, SHIPPED, AutoModelForQuestionAnswering)
     found = read(model, tokenizer, [Passage(question, text, (), ())])[0]

@@ -11,7 +11,7 @@ from space.demo_models.judging import wilson_interval
 from space.demo_models.sentiment import EVERYDAY, LABELS, Review, divide, read_reviews
 from space.demo_models.training import Plan
 
-PLAN = Plan(epochs=3, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=5)
+PLAN = Plan(steps=30, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=5)
 
 
 def test_every_tenth_line_of_each_file_is_the_test():
@@ -74,7 +74,7 @@ def test_a_run_that_is_repeated_gives_the_same_weights(tiny_models, tmp_path):
     from space.demo_models.sentiment import make
 
     reviews = [Review("I loved it.", 1), Review("I hated it.", 0)] * 8
-    plan = Plan(epochs=1, batch_size=8, rank=2, learning_rate=1e-3)
+    plan = Plan(steps=2, batch_size=8, rank=2, learning_rate=1e-3)
     for out in (tmp_path / "one", tmp_path / "two"):
         out.mkdir()
         make(reviews, reviews[:2], base=tiny_models / "offline" / "minilm-l6", plan=plan, out=out)
