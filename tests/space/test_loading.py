@@ -1,5 +1,6 @@
-"""Models come into memory as they do in the app."""
+"""Models come into memory as they do in the app: from the hub's cache or the offline folder, safetensors only."""
 
+import shutil
 import time
 
 import pytest
@@ -7,32 +8,145 @@ import pytest
 pytest.importorskip("gradio")
 pytest.importorskip("transformers")
 
-from space.catalog import TASKS
+import torch
+from huggingface_hub import constants
+
+from space import catalog
+from space.catalog import MODELS, TASKS
+from space.choosing import Choice, NotReady
+from space.cores import usable_cores
+from space.hub import cached_folder
 from space.jobs import Job
+from space.loading import load
+
+
+def some_job() -> Job:
+    """A request with time enough."""
+    return Job(time.monotonic() + 60)
+
+
+def choice(key: str) -> Choice:
+    """A model picked by name."""
+    return Choice(MODELS[key], "picked")
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_default_hub_model_of_every_task_loads_from_the_cache(tiny_space, task):
-    with tiny_space.store.use(task, job=Job(time.monotonic() + 60)) as loaded:
+    with tiny_space.store.use(task, job=some_job()) as loaded:
         assert loaded.spec.key == TASKS[task].hub[0]
         assert loaded.size > 0
 
 
+@pytest.mark.parametrize(
+    ("key", "context"),
+    [("smollm2-360m", 2048), ("distilgpt2", 1024), ("t5-small-summary", 512), ("tinyroberta-squad2", 512)],
+)
+def test_a_model_knows_how_much_it_reads_at_once(tiny_models, key, context):
+    loaded = load(choice(key))
+    assert loaded.context == context
+
+
+def test_a_roberta_whose_tokenizer_names_no_limit_reads_no_further_than_its_positions(tiny_models):
+    loaded = load(choice("tinyroberta-squad2"))
+    loaded.tokenizer.model_max_length = 10**30
+    assert loaded.context == 512
+    loaded.model(torch.ones(1, loaded.context, dtype=torch.long))
+
+
+def test_the_offline_language_model_loads_from_the_models_folder(tiny_models):
+    loaded = load(choice("smollm2-135m"))
+    assert loaded.folder == tiny_models / "offline" / "smollm2-135m-instruct"
+    assert not loaded.model.training
+
+
+def test_on_a_cpu_models_compute_in_float32_and_shared_weights_count_once(tiny_models):
+    loaded = load(choice("smollm2-135m"))
+    weights = {tensor.data_ptr(): tensor for tensor in loaded.model.parameters()}
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
+    buffers = sum(4 * tensor.numel() for tensor in loaded.model.buffers())
+    assert loaded.size == sum(4 * tensor.numel() for tensor in weights.values()) + buffers
+
+
 def test_the_chat_model_has_a_template_and_the_sentiment_model_its_labels(tiny_space):
-    job = Job(time.monotonic() + 60)
-    with tiny_space.store.use("chat", job=job) as loaded:
+    with tiny_space.store.use("chat", job=some_job()) as loaded:
         text = loaded.tokenizer.apply_chat_template(
             [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
         )
         assert text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
         assert loaded.tokenizer(text).input_ids[0] == loaded.tokenizer.convert_tokens_to_ids("<|im_start|>")
-    with tiny_space.store.use("sentiment", job=job) as loaded:
+    with tiny_space.store.use("sentiment", job=some_job()) as loaded:
         assert loaded.model.config.id2label == {0: "NEGATIVE", 1: "POSITIVE"}
 
 
-def test_the_image_model_makes_an_image_and_says_what_the_safety_checker_thought(tiny_space):
-    with tiny_space.store.use("text_to_image", job=Job(time.monotonic() + 60)) as loaded:
-        loaded.model.set_progress_bar_config(disable=True)
-        result = loaded.model("a red sneaker", num_inference_steps=2)
+@pytest.mark.parametrize(("threshold", "verdict"), [(1.0, [False]), (-1.0, [True])])
+def test_the_image_model_keeps_its_safety_checker_and_says_what_it_thought(
+    tiny_space, monkeypatch, capfd, threshold, verdict
+):
+    with tiny_space.store.use("text_to_image", job=some_job()) as loaded:
+        pipeline = loaded.model
+        monkeypatch.setattr(pipeline.safety_checker.concept_embeds_weights, "data", torch.full((17,), threshold))
+        result = pipeline("a red sneaker", num_inference_steps=2)
     assert result.images[0].size == (64, 64)
-    assert result.nsfw_content_detected == [False]
+    assert result.nsfw_content_detected == verdict
+    assert (result.images[0].getextrema() == ((0, 0),) * 3) == verdict[0]
+    assert "it/s" not in capfd.readouterr().err  # no progress bar in the server's log
+
+
+def test_missing_models_say_what_to_type(tiny_models, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACE_MODELS_DIR", str(tmp_path))
+    with pytest.raises(NotReady, match=r"run: python -m space\.demo_models"):
+        load(choice("smollm2-135m"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(NotReady, match="not on this machine"):
+        load(choice("distilgpt2"))
+
+
+def test_damaged_weights_are_said_to_be(tiny_models, tmp_path, monkeypatch):
+    shutil.copytree(tiny_models / "offline", tmp_path / "offline")
+    monkeypatch.setenv("SPACE_MODELS_DIR", str(tmp_path / "offline"))
+    weights = tmp_path / "offline" / "smollm2-135m-instruct" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(NotReady, match="damaged"):
+        load(choice("smollm2-135m"))
+
+
+def test_pickled_weights_are_never_read(tiny_models, tmp_path, monkeypatch):
+    folder = tmp_path / "smollm2-135m-instruct"
+    shutil.copytree(tiny_models / "offline" / folder.name, folder)
+    loaded = load(choice("smollm2-135m"))
+    torch.save(loaded.model.state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    monkeypatch.setenv("SPACE_MODELS_DIR", str(tmp_path))
+    with pytest.raises(NotReady):
+        load(choice("smollm2-135m"))
+
+
+def test_every_tiny_model_is_complete_in_the_cache(tiny_models):
+    for spec in MODELS.values():
+        if spec.repo and spec.key != "flux2-klein-4b":
+            assert cached_folder(spec), spec.key
+
+
+def test_quotas_of_control_groups_bound_the_cores(tmp_path):
+    everything = usable_cores(tmp_path)
+    assert everything >= 1
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert usable_cores(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert usable_cores(tmp_path) == everything
+
+
+def test_older_control_groups_count_too(tmp_path):
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("100000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores(tmp_path) == 1
+
+
+def test_quality_of_our_own_weights_is_what_their_training_wrote(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "WEIGHTS", tmp_path)
+    assert catalog.headline("sentiment") == ""
+    (tmp_path / "sentiment").mkdir()
+    (tmp_path / "sentiment" / "metrics.json").write_text('{"headline": "82.6 % right"}')
+    assert catalog.headline("sentiment") == "82.6 % right"
