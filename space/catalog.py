@@ -57,7 +57,7 @@ class TaskModels:
 def headline(task: Task) -> str:
     """How good the weights are that this project ships for a task, as the command that trained them wrote it."""
     metrics = WEIGHTS / task / "metrics.json"
-    return json.loads(metrics.read_text(encoding="utf-8"))["headline"] if metrics.is_file() else ""
+    return json.loads(metrics.read_text(encoding="utf-8")).get("headline", "") if metrics.is_file() else ""
 
 
 _ALL = (

@@ -51,7 +51,7 @@ def mode_from_environment() -> Mode:
 def hub_answers() -> bool:
     """Whether the hub can be reached, by the client that downloads (its proxy, its mirror, `HF_HUB_OFFLINE`)."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (of httpx or httpx2)
     from huggingface_hub.utils import get_session
 
     if constants.HF_HUB_OFFLINE:

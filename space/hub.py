@@ -17,7 +17,12 @@ from typing import Any
 
 from filelock import FileLock
 from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage]  (of httpx or httpx2, as the client's version has it)
+    RepositoryNotFoundError,
+)
 
 from space.catalog import MB, ModelSpec
 from space.choosing import NotReady

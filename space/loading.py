@@ -74,17 +74,16 @@ def _load_hub(spec: ModelSpec) -> tuple[Any, Any, Path]:
 
 
 def _load_offline(spec: ModelSpec) -> tuple[Any, Any, Path]:
-    if spec.kind == "diffusion":
-        folder = WEIGHTS / "text_to_image"
-        return *_load_folder(spec, folder), folder
     if spec.kind == "causal":
         folder = _ready(models_folder() / "smollm2-135m-instruct")
         return *_load_folder(spec, folder), folder
+    folder = _shipped({"diffusion": "text_to_image", "classifier": "sentiment"}.get(spec.kind, "question_answering"))
+    if spec.kind == "diffusion":
+        return *_load_folder(spec, folder), folder
     from space.demo_models.adapters import load_adapted
 
-    adapter = WEIGHTS / {"classifier": "sentiment", "extractive": "question_answering"}[spec.kind]
-    model, tokenizer = load_adapted(_ready(models_folder() / "minilm-l6"), adapter, _AUTO[spec.kind])
-    return model.eval().to(device()), tokenizer, adapter
+    model, tokenizer = load_adapted(_ready(models_folder() / "minilm-l6"), folder, _AUTO[spec.kind])
+    return model.eval().to(device()), tokenizer, folder
 
 
 def _load_folder(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
@@ -96,11 +95,13 @@ def _load_folder(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
 
 
 def _load_pipeline(folder: Path) -> Any:
-    import diffusers  # takes seconds, and only this kind needs it
+    # These take seconds, and only this kind needs them.
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+    from diffusers.utils import logging
 
-    diffusers.utils.logging.disable_progress_bar()
+    logging.disable_progress_bar()
     # The class is the one that the repository names, Stable Diffusion with its safety checker or FLUX without.
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=dtype(), variant=variant_of(folder), **_SAFE)
+    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype(), variant=variant_of(folder), **_SAFE)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device())
 
@@ -109,6 +110,14 @@ def _ready(folder: Path) -> Path:
     if not folder.is_dir():
         raise NotReady("The offline models are not on this machine yet; run: python -m space.demo_models")
     return folder
+
+
+def _shipped(task: str) -> Path:
+    if not (WEIGHTS / task).is_dir():
+        raise NotReady(
+            f"The weights of this task are missing in space/weights; run: python -m space.demo_models.{task}"
+        )
+    return WEIGHTS / task
 
 
 def _bytes(model: Any) -> int:

@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 import torch
 from huggingface_hub import constants
 
-from space import catalog
+from space import catalog, loading
 from space.catalog import MODELS, TASKS
 from space.choosing import Choice, NotReady
 from space.cores import usable_cores
@@ -57,6 +57,33 @@ def test_the_offline_language_model_loads_from_the_models_folder(tiny_models):
     loaded = load(choice("smollm2-135m"))
     assert loaded.folder == tiny_models / "offline" / "smollm2-135m-instruct"
     assert not loaded.model.training
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks for it
+@pytest.mark.parametrize(("key", "task"), [("minilm-sentiment", "sentiment"), ("minilm-qa", "question_answering")])
+def test_the_offline_encoder_loads_with_the_adapter_of_its_task(tiny_models, tmp_path, monkeypatch, key, task):
+    pytest.importorskip("peft")
+    from tiny_models import build_adapters
+
+    build_adapters(tmp_path, tiny_models / "offline" / "minilm-l6")
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path)
+    loaded = load(choice(key))
+    assert loaded.folder == tmp_path / task
+    assert not loaded.model.training
+    logits = loaded.model(**loaded.tokenizer("What a dull film.", return_tensors="pt"))[0]
+    assert torch.isfinite(logits).all()
+    if task == "sentiment":
+        assert loaded.model.config.id2label == {0: "NEGATIVE", 1: "POSITIVE"}
+
+
+@pytest.mark.parametrize(
+    ("key", "task"),
+    [("minilm-sentiment", "sentiment"), ("minilm-qa", "question_answering"), ("wardrobe", "text_to_image")],
+)
+def test_missing_weights_of_our_own_name_the_command_that_makes_them(tiny_models, tmp_path, monkeypatch, key, task):
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path)
+    with pytest.raises(NotReady, match=rf"run: python -m space\.demo_models\.{task}"):
+        load(choice(key))
 
 
 def test_on_a_cpu_models_compute_in_float32_and_shared_weights_count_once(tiny_models):
@@ -150,3 +177,9 @@ def test_quality_of_our_own_weights_is_what_their_training_wrote(tmp_path, monke
     (tmp_path / "sentiment").mkdir()
     (tmp_path / "sentiment" / "metrics.json").write_text('{"headline": "82.6 % right"}')
     assert catalog.headline("sentiment") == "82.6 % right"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_weights_that_are_shipped_say_how_good_they_are(task):
+    if (catalog.WEIGHTS / task / "metrics.json").is_file():
+        assert catalog.headline(task), f'space/weights/{task}/metrics.json needs a short text under "headline"'

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase
 
 from space.catalog import MODELS
+from space.demo_models.adapters import adapt, describe_adapter, load_base, save_adapter
 
 SENTENCES = (
     "The capital of France is Paris, and the river Seine runs through it.",
@@ -53,6 +54,19 @@ def build_offline_models(folder: Path) -> None:
     """The two base models of `python -m space.demo_models`."""
     _seeded(_smollm2, folder / "smollm2-135m-instruct")
     _seeded(_minilm, folder / "minilm-l6")
+
+
+def build_adapters(folder: Path, base: Path) -> None:
+    """Untrained adapters on the tiny MiniLM, in the layout of `space/weights`."""
+    for task, auto_class, head, name in (
+        ("sentiment", transformers.AutoModelForSequenceClassification, "classifier", "SEQ_CLS"),
+        ("question_answering", transformers.AutoModelForQuestionAnswering, "qa_outputs", "QUESTION_ANS"),
+    ):
+        labels = ["NEGATIVE", "POSITIVE"] if head == "classifier" else None
+        model, _ = load_base(base, auto_class, labels=labels)
+        save_adapter(adapt(model, rank=2, head=head, task=name), folder / task)
+        calibration = {"labels": labels} if labels else {"no_answer_threshold": 0.0}
+        describe_adapter(folder / task, calibration=calibration, metrics={"headline": "not trained"}, card="")
 
 
 def revision_of(repo: str) -> str:
