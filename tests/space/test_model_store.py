@@ -318,12 +318,11 @@ def test_memory_of_models_that_leave_returns_to_the_system(tmp_path):
             del loaded
             return psutil.Process().memory_info().rss / 1e6
 
-        one = [megabytes_after(task) for task in ("chat", "next_word", "chat", "next_word", "chat")]
-        print(*one)
+        megabytes_after("chat")  # as it loads it also frees what building the files left
+        one = [megabytes_after(task) for task in ("next_word", "chat") * 2]
         store.budget = 10**9
         both = megabytes_after("next_word")
-        print(both)
-        assert max(one) - min(one) < 40, one
+        assert max(one) - min(one) < 20, one
         assert both - one[-1] > 80, (one, both)
     """
     environment = {
