@@ -3,9 +3,9 @@
 A span's score is its start logit plus its end logit. For models that know "no answer" (Rajpurkar, Jia and Liang, "Know
 What You Don't Know", arXiv 1806.03822) the score of the classification token, start plus end, says how much a window
 speaks for it, and is taken off the scores of that window's spans, so that scores of all windows can be compared
-(Clark and Gardner, arXiv 1710.10723, let paragraphs share their "no answer" for the same end). Candidates are chosen
-best first; one that shares a character with a better one is the same answer and is left out. Probabilities are the
-softmax over the candidates and, where the model knows it, "no answer".
+(Clark and Gardner, arXiv 1710.10723, let paragraphs share their "no answer" for the same end). Candidates are whole
+words, chosen best first; one that shares a character with a better one is the same answer and is left out.
+Probabilities are the softmax over the candidates and, where the model knows it, "no answer".
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,12 +36,16 @@ class Windows:
         inputs: what the model takes, each of shape (windows, tokens).
         offsets: characters of the text under each token, shape (windows, tokens, 2); white space at the edges left out.
         allowed: which tokens are text, shape (windows, tokens).
+        begins: which of them begin a word that is whole in its window.
+        ends: which of them end one.
         null: the place of the classification token in each window, shape (windows,).
     """
 
     inputs: dict[str, torch.Tensor]
     offsets: np.ndarray
     allowed: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
     null: np.ndarray
 
     def __len__(self) -> int:
@@ -93,7 +97,10 @@ def split(loaded: Loaded, question: str, context: str) -> Windows:
     null = (ids == tokenizer.cls_token_id).argmax(axis=1)  # the first token where there is none
     names = [name for name in tokenizer.model_input_names if name in encoded]
     inputs = {name: encoded[name] for name in names}
-    return Windows(inputs, offsets, text & (offsets[..., 1] > offsets[..., 0]), null)
+    allowed = text & (offsets[..., 1] > offsets[..., 0])
+    words = np.array([[-1 if word is None else word for word in encoded.word_ids(row)] for row in range(len(offsets))])
+    begins, ends = _word_edges(words, allowed)
+    return Windows(inputs, offsets, allowed, begins, ends, null)
 
 
 def read(loaded: Loaded, windows: Windows, *, job: Job[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -114,17 +121,18 @@ def read(loaded: Loaded, windows: Windows, *, job: Job[Any]) -> Iterator[tuple[n
 
 
 def spans_of(windows: Windows, row: int, start: np.ndarray, end: np.ndarray, *, against_null: bool) -> Spans:
-    """Every span of one window of up to `LONGEST_ANSWER` tokens.
+    """Every span of whole words of one window, of up to `LONGEST_ANSWER` tokens.
 
     Args:
         start: start logits of its tokens; `end` likewise.
         against_null: whether the window's score of "no answer" is taken off.
     """
     tokens = np.flatnonzero(windows.allowed[row])
-    # tokens of the text stand side by side, but for the few that stand for no character
     first, length = np.meshgrid(np.arange(len(tokens)), np.arange(LONGEST_ANSWER), indexing="ij")
     inside = first + length < len(tokens)
     first, last = tokens[first[inside]], tokens[(first + length)[inside]]
+    kept = windows.begins[row, first] & windows.ends[row, last] & (last - first < LONGEST_ANSWER)
+    first, last = first[kept], last[kept]
     null = start[windows.null[row]] + end[windows.null[row]] if against_null else 0.0
     offsets = windows.offsets[row]
     return Spans(offsets[first, 0], offsets[last, 1], start[first] + end[last] - null)
@@ -155,6 +163,19 @@ def choose(context: str, spans: Sequence[Spans], *, threshold: float | None) -> 
     )
     there = bool(found) and (threshold is None or found[0][2] > threshold)
     return Found(answers, no_answer=None if threshold is None else probabilities[-1], answered=there)
+
+
+def _word_edges(words: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where words begin and end. A window's edge may cut a word, which its neighbour then has whole."""
+    changes: np.ndarray = words[:, 1:] != words[:, :-1]
+    edge = np.ones((len(words), 1), dtype=bool)
+    begins = np.concatenate([edge, changes | ~allowed[:, :-1]], axis=1) & allowed
+    ends = np.concatenate([changes | ~allowed[:, 1:], edge], axis=1) & allowed
+    rows, width = np.arange(len(words)), words.shape[1]
+    some = allowed.any(axis=1)
+    begins[rows[1:], allowed[1:].argmax(axis=1)] &= ~some[1:]
+    ends[rows[:-1], width - 1 - allowed[:-1, ::-1].argmax(axis=1)] &= ~some[:-1]
+    return begins, ends
 
 
 def _without_space(offsets: np.ndarray, context: str) -> np.ndarray:

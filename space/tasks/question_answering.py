@@ -109,6 +109,6 @@ def _publish(space: Space) -> None:
 PAGE = Page(
     "Question answering",
     "question-answering",
-    "The piece of a text that answers a question, or that none does.",
+    "Ask a text a question: the answer is shown where it stands, or that there is none.",
     _build,
 )

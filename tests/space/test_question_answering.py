@@ -65,8 +65,12 @@ def brute_force(
             for place, part in enumerate(encoded.sequence_ids(row))
             if part == 1 and context[slice(*spots[place])].strip()
         ]
-        for first in places:
-            for last in places:
+        words = encoded.word_ids(row)
+        more_before, more_after = row > 0, row < len(encoded["input_ids"]) - 1
+        begins = [p for p in places if p - 1 not in places or words[p - 1] != words[p]][more_before:]
+        ends = [p for p in places if p + 1 not in places or words[p + 1] != words[p]]
+        for first in begins:
+            for last in ends[:-1] if more_after else ends:
                 if first <= last < first + LONGEST_ANSWER:
                     low, high = spots[first][0], spots[last][1]
                     low += len(context[low:high]) - len(context[low:high].lstrip())
@@ -136,6 +140,15 @@ def test_answers_are_pieces_of_the_text_that_do_not_overlap(tiny_space):
         assert all(before[1] <= after[0] for before, after in pairwise(ranges))
         for one in last.found.candidates:
             assert CONTEXT[one.start : one.end] == one.text == one.text.strip()
+
+
+def test_answers_are_whole_words(tiny_space):
+    for model in MODELS:
+        last = list(answer(tiny_space, QUESTION, " ".join([CONTEXT] * 25), top_k=10, model=model))[-1]
+        for one in last.found.candidates:
+            before, after = last.context[: one.start][-1:], last.context[one.end :][:1]
+            assert not (before.isalnum() and one.text[0].isalnum())
+            assert not (after.isalnum() and one.text[-1].isalnum())
 
 
 def test_places_are_those_of_the_text_as_it_was_given(tiny_space):

@@ -105,13 +105,13 @@ def test_pieces_of_a_word_are_put_together_even_if_they_begin_with_its_space():
 
 
 def test_a_long_text_is_judged_and_weighed_whole(loaded):
-    text = " ".join([TEXT] * 30)
+    text = " ".join([TEXT] * 12)
     windows = windows_of(loaded, [text])
     assert len(windows) > 1
     covered = {place for window in windows for start, end in window.offsets for place in range(start, end)}
     assert covered == {place for place, letter in enumerate(text) if not letter.isspace()}
     assert sum(window.share for window in windows) == pytest.approx(1)
-    words = attribute(loaded, text, job=a_job(), points=32)
+    words = attribute(loaded, text, job=a_job(), points=24)
     expected = sum(
         window.share
         * (margin(loaded, torch.tensor([window.inputs["input_ids"]])) - margin(loaded, masked(loaded, window)))
