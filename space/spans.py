@@ -167,14 +167,14 @@ def choose(context: str, spans: Sequence[Spans], *, threshold: float | None) -> 
 
 def _word_edges(words: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where words begin and end. A window's edge may cut a word, which its neighbour then has whole."""
-    changes: np.ndarray = words[:, 1:] != words[:, :-1]
+    changes = np.not_equal(words[:, 1:], words[:, :-1])
     edge = np.ones((len(words), 1), dtype=bool)
     begins = np.concatenate([edge, changes | ~allowed[:, :-1]], axis=1) & allowed
     ends = np.concatenate([changes | ~allowed[:, 1:], edge], axis=1) & allowed
     rows, width = np.arange(len(words)), words.shape[1]
-    some = allowed.any(axis=1)
-    begins[rows[1:], allowed[1:].argmax(axis=1)] &= ~some[1:]
-    ends[rows[:-1], width - 1 - allowed[:-1, ::-1].argmax(axis=1)] &= ~some[:-1]
+    some = allowed.sum(axis=1) > 0
+    begins[rows[1:], allowed.argmax(axis=1)[1:]] &= ~some[1:]
+    ends[rows[:-1], (width - 1 - allowed[:, ::-1].argmax(axis=1))[:-1]] &= ~some[:-1]
     return begins, ends
 
 
