@@ -63,7 +63,8 @@ class Reading:
         context: the text, as long as it was given; characters that are not allowed have become spaces.
         found: None until all of it is read.
         done: how many windows of it are read.
-        windows: how many there are; 0 while the model is loaded.
+        windows: how many there are; 0 while there is no model.
+        waits_for: what the request waits for while there is no model, for people.
     """
 
     context: str
@@ -72,6 +73,7 @@ class Reading:
     windows: int = 0
     choice: Choice | None = None
     seconds: float = 0.0
+    waits_for: str = "loading the model"
 
 
 def answer(space: Space, question: str, context: str, *, top_k: int = 3, model: str = AUTO) -> Iterator[Reading]:
@@ -86,7 +88,10 @@ def answer(space: Space, question: str, context: str, *, top_k: int = 3, model: 
     top_k = limits.whole(top_k, name="The number of answers", low=1, high=MOST_ANSWERS)
 
     def work(job: Job[Reading]) -> None:
-        with space.store.use("question_answering", model, job=job) as loaded:
+        def wait(what: str) -> None:
+            job.tell(Reading(context, waits_for=what))
+
+        with space.store.use("question_answering", model, job=job, on_wait=wait) as loaded:
             from space.spans import choose, read, spans_of, split
 
             started = time.monotonic()

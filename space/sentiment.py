@@ -53,6 +53,7 @@ class Analysis:
         verdict: None while the model is loaded.
         words: empty until they are weighed.
         done: share of the weighing that is done.
+        waits_for: what the request waits for while there is no model, for people.
     """
 
     text: str
@@ -61,16 +62,23 @@ class Analysis:
     done: float = 0.0
     choice: Choice | None = None
     seconds: float = 0.0
+    waits_for: str = "loading the model"
 
 
 @dataclass(frozen=True)
 class Analyses:
-    """Many texts, judged so far: a verdict for each, or None."""
+    """Many texts, judged so far.
+
+    Attributes:
+        verdicts: one for each text, or None.
+        waits_for: what the request waits for while there is no model, for people.
+    """
 
     texts: tuple[str, ...]
     verdicts: tuple[Verdict | None, ...]
     choice: Choice | None = None
     seconds: float = 0.0
+    waits_for: str = "loading the model"
 
     @property
     def done(self) -> int:
@@ -87,7 +95,10 @@ def analyse(space: Space, text: str, *, model: str = AUTO) -> Iterator[Analysis]
     text = limits.text(text, name="The text", longest=LONGEST)
 
     def work(job: Job[Analysis]) -> None:
-        with space.store.use("sentiment", model, job=job) as loaded:
+        def wait(what: str) -> None:
+            job.tell(Analysis(text, waits_for=what))
+
+        with space.store.use("sentiment", model, job=job, on_wait=wait) as loaded:
             from space.attribution import attribute
             from space.polarity import Polarity, judge
 
@@ -139,8 +150,13 @@ def judged_sheet(sheet: Sheet, analyses: Analyses) -> Sheet:
 def _judge_all(space: Space, texts: tuple[str, ...], model: str) -> Iterator[Analyses]:
     places = [place for place, text in enumerate(texts) if text]
 
+    first = Analyses(texts, (None,) * len(texts))
+
     def work(job: Job[Analyses]) -> None:
-        with space.store.use("sentiment", model, job=job) as loaded:
+        def wait(what: str) -> None:
+            job.tell(replace(first, waits_for=what))
+
+        with space.store.use("sentiment", model, job=job, on_wait=wait) as loaded:
             from space.polarity import judge
 
             started = time.monotonic()
@@ -153,4 +169,4 @@ def _judge_all(space: Space, texts: tuple[str, ...], model: str) -> Iterator[Ana
 
             judge(loaded, [texts[place] for place in places], job=job, tell=tell)
 
-    return watch(work, first=Analyses(texts, (None,) * len(texts)), seconds=MANY_SECONDS)
+    return watch(work, first=first, seconds=MANY_SECONDS)

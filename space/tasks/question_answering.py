@@ -69,7 +69,7 @@ def _result(so_far: Reading) -> str:
 
 def _status(so_far: Reading) -> str:
     if so_far.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, so_far.waits_for, busy=True)
     windows = f"{so_far.windows} window{'s' if so_far.windows > 1 else ''}"
     if so_far.found is None:
         return status_html(so_far.choice, f"read {so_far.done} of {windows}", busy=True)

@@ -69,7 +69,7 @@ def _build_one() -> Connect:
     def connect(space: Space, model: gr.Dropdown) -> None:
         def show(text: str, model: str) -> Iterator[tuple[str, str]]:
             for so_far in analyse(space, text, model=model):
-                step = "loading the model" if so_far.verdict is None else f"weighing words, {100 * so_far.done:.0f} %"
+                step = so_far.waits_for if so_far.verdict is None else f"weighing words, {100 * so_far.done:.0f} %"
                 line = status_html(
                     so_far.choice, f"{so_far.seconds:.2f} s" if so_far.words else step, busy=not so_far.words
                 )
@@ -164,7 +164,7 @@ def _verdicts(so_far: Analyses) -> str:
 def _progress(so_far: Analyses) -> str:
     total = sum(1 for text in so_far.texts if text)
     if so_far.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, so_far.waits_for, busy=True)
     if so_far.done < total:
         return status_html(so_far.choice, f"{so_far.done:,} of {total:,}", f"{so_far.seconds:.1f} s", busy=True)
     rate = f"{total / max(so_far.seconds, 1e-9):.0f} texts/s"

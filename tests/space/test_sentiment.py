@@ -105,7 +105,7 @@ def test_pieces_of_a_word_are_put_together_even_if_they_begin_with_its_space():
 
 
 def test_a_long_text_is_judged_and_weighed_whole(loaded):
-    text = " ".join([TEXT] * 12)
+    text = " ".join([TEXT] * 20)
     windows = windows_of(loaded, [text])
     assert len(windows) > 1
     covered = {place for window in windows for start, end in window.offsets for place in range(start, end)}
