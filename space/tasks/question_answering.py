@@ -38,8 +38,8 @@ def _build(space: Space) -> None:
             with gr.Row():
                 run = gr.Button("Answer", variant="primary")
                 stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                upload = gr.UploadButton("Upload .txt", file_types=[".txt", ".md"], type="binary")
             gr.Examples([list(example) for example in EXAMPLES], [question, context], label="Examples")
-            file = gr.File(label="Or a text file", file_types=[".txt", ".md"], type="binary", height=110)
             with gr.Accordion("Settings", open=False):
                 top_k = gr.Slider(1, MOST_ANSWERS, value=3, step=1, label="Number of answers")
                 model = model_picker(space, "question_answering")
@@ -51,13 +51,13 @@ def _build(space: Space) -> None:
         for so_far in answer(space, question, context, top_k=int(top_k), model=model):
             yield _result(so_far), _status(so_far)
 
-    def load_text(data: bytes | None) -> Iterator[Any]:
-        yield gr.skip() if data is None else decode(data, name="The file", most=MOST_BYTES)[0]
+    def load_text(data: bytes) -> Iterator[str]:
+        yield decode(data, name="The file", most=MOST_BYTES)[0]
 
     inputs = [question, context, top_k, model]
     on_run(space, [run.click, question.submit], show, inputs=inputs, outputs=[result, status], stop=stop)
-    file.change(
-        space.handler(load_text), inputs=file, outputs=context, api_visibility="private", show_progress="hidden"
+    upload.upload(
+        space.handler(load_text), inputs=upload, outputs=context, api_visibility="private", show_progress="hidden"
     )
     _publish(space)
 
