@@ -4,6 +4,7 @@ PyTorch is imported when the work begins: the app starts without.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -95,8 +96,8 @@ def answer(space: Space, question: str, context: str, *, top_k: int = 3, model: 
             from space.spans import choose, read, spans_of, split
 
             started = time.monotonic()
-            threshold = no_answer_threshold(loaded)
             windows = split(loaded, question, context)
+            threshold = no_answer_threshold(loaded, windows=len(windows))
             so_far = Reading(context, None, 0, len(windows), loaded.choice)
             job.tell(so_far)
             spans = []
@@ -112,11 +113,15 @@ def answer(space: Space, question: str, context: str, *, top_k: int = 3, model: 
     return watch(work, first=Reading(context), seconds=SECONDS)
 
 
-def no_answer_threshold(loaded: Loaded) -> float | None:
-    """How far above "no answer" a span's score makes it an answer: as calibrated, else 0; None if it always is one."""
+def no_answer_threshold(loaded: Loaded, *, windows: int) -> float | None:
+    """How far above "no answer" a span's score makes it an answer; None for a model that always answers.
+
+    As calibrated on single windows, else 0. Of several windows at most one or two hold the answer, so each has the odds
+    against it, and the logarithm of their number is added: without it, a text of twenty windows without the answer gets
+    one from some window about every other time.
+    """
     if loaded.spec.key in ALWAYS_ANSWER:
         return None
     file = loaded.folder / CALIBRATION
-    if not file.is_file():
-        return 0.0
-    return float(json.loads(file.read_text(encoding="utf-8")).get("no_answer_threshold", 0.0))
+    calibration = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return float(calibration.get("no_answer_threshold", 0.0)) + math.log(windows)

@@ -186,9 +186,14 @@ def test_a_text_of_nothing_that_the_model_can_read_has_no_answer(tiny_space):
 def test_threshold_comes_from_the_calibration_beside_the_weights(loaded, tmp_path: Path):
     own = replace(loaded, folder=tmp_path)
     always = loaded.spec.key == "distilbert-squad"
-    assert no_answer_threshold(own) == (None if always else 0.0)
+    assert no_answer_threshold(own, windows=1) == (None if always else 0.0)
     (tmp_path / "calibration.json").write_text(json.dumps({"no_answer_threshold": 1.5}))
-    assert no_answer_threshold(own) == (None if always else 1.5)
+    assert no_answer_threshold(own, windows=1) == (None if always else 1.5)
+
+
+def test_more_windows_ask_for_more_evidence(loaded, tmp_path: Path):
+    one, many = (no_answer_threshold(replace(loaded, folder=tmp_path), windows=count) for count in (1, 20))
+    assert one is None or many == pytest.approx(one + math.log(20))
 
 
 def test_a_stopped_job_ends_reading(loaded):
