@@ -134,7 +134,7 @@ def _build_csv() -> Connect:
             sheet = read_sheet(data, named=named)
             so_far = None
             for so_far in analyse_sheet(space, sheet, column=sheet.column(column), model=model):
-                yield _verdicts(so_far), _progress(so_far), gr.DownloadButton(visible=False)
+                yield "", _progress(so_far), gr.DownloadButton(visible=False)  # the table comes once: it is long
             if so_far and so_far.done:
                 path = save_bytes_to_cache(
                     write_sheet(judged_sheet(sheet, so_far)), "sentiment.csv", download.GRADIO_CACHE
