@@ -84,7 +84,7 @@ def _build(space: Space) -> None:
         ends(_ended, status, [preview, gallery, status], api_visibility="private", queue=False)
     again.click(lambda seed: seed, last_seed, seed, api_visibility="private", queue=False)
     random.click(lambda: -1, None, seed, api_visibility="private", queue=False)
-    model.change(
+    model.input(  # not `change`: a size read from a picture stays
         lambda model: gr.Dropdown(_size_choices(space, model), value=0),
         model, size, api_visibility="private", queue=False,
     )  # fmt: skip
