@@ -24,7 +24,7 @@ from jax_models.recipes import Recipe, TrainConfig
 from jax_models.registry import MODELS
 from jax_models.training.checkpoint import Checkpoints
 from jax_models.training.optim import make_optimizer
-from jax_models.training.state import Network, Variables, create_state, final_variables, take_apart
+from jax_models.training.state import Network, TrainState, Variables, create_state, final_variables, take_apart
 from seq2seq.decoding import WIDTH, search
 from seq2seq.vocabulary import EOS, PAD, Characters, Symbols
 from space.checkpoints import Checkpoint
@@ -186,9 +186,12 @@ def _restored(
 
     `params` and `batch_stats` are shapes.
     """
-    settings = {"key": jax.random.key(0), "average": config.recipe.ema_decay > 0}
-    tx, here = make_optimizer(config.recipe), SingleDeviceSharding(jax.devices()[0])
-    shapes = jax.eval_shape(lambda *variables: create_state(*variables, tx, **settings), params, batch_stats)
+    tx, average = make_optimizer(config.recipe), config.recipe.ema_decay > 0
+
+    def new_state(params: Variables, batch_stats: Variables) -> TrainState:
+        return create_state(params, batch_stats, tx, key=jax.random.key(0), average=average)
+
+    shapes, here = jax.eval_shape(new_state, params, batch_stats), SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), shapes)
     checkpoints = Checkpoints(checkpoint.path / "checkpoints", config.cell)
     try:

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from space import limits
+from space.attention_map import map_html, symbols_html
 from space.checkpoints import Checkpoint, find_checkpoints, without_folder
 from space.choosing import AUTO
 from space.jobs import Job, watch
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 LONGEST = 1_000
 SECONDS = 120.0
 BUDGET = 200_000_000  # bytes of weights; the largest usual model, of texts, takes 30 MB
-UNSURE = 0.9  # a symbol of less probability is marked
-FEW = 24  # symbols of a source whose map gets large cells with numbers
 EXAMPLES = {
     "reverse": ("3 1 4 1 5", "10 20 30 40 50 60 70 80", "7 7 7 42 7 7 7", "99 98 97 0 1 2"),
     "copy": ("3 1 4 1 5",),
@@ -95,12 +93,12 @@ def _build(space: Space) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             tokens = gr.Textbox(EXAMPLES["reverse"][0], label="Sequence", max_length=LONGEST, lines=1)
-            model = gr.Dropdown(_choices(), value=AUTO, label="Model", filterable=False)
+            model = gr.Radio(_choices(), value=AUTO, label="Model")
             with gr.Row():
                 run = gr.Button("Write", variant="primary")
                 stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
             tasks = {checkpoint.subject for checkpoint in available()} or {"reverse"}
-            lines = [line for task, lines in EXAMPLES.items() if task in tasks for line in lines]
+            lines = dict.fromkeys(line for task, lines in EXAMPLES.items() if task in tasks for line in lines)
             gr.Examples([[line] for line in lines], [tokens], label="Examples")
             refresh = gr.Button("Look for models again", size="sm")
         with gr.Column(scale=3, min_width=300):
@@ -111,13 +109,13 @@ def _build(space: Space) -> None:
 
     def show(tokens: str, model: str) -> Iterator[tuple[str, str, str]]:
         for found in look(shelf, tokens, model=model):
-            yield _symbols(found.written), _status(found), _map(found)
+            yield symbols_html(found.written), _status(found), _map(found)
 
     on_run(
         space, [run.click, tokens.submit], show, inputs=[tokens, model], outputs=[answer, status, attention], stop=stop
     )
     refresh.click(
-        lambda: (gr.Dropdown(_choices(), value=AUTO), _missing()),
+        lambda: (gr.Radio(_choices(), value=AUTO), _missing()),
         outputs=[model, missing],
         api_visibility="private",
         queue=False,
@@ -154,43 +152,9 @@ def _reply(found: Answer) -> dict[str, Any]:
     }
 
 
-def _symbols(written: "Written | None") -> str:
-    """The output, each symbol with its probability."""
-    if written is None:
-        return ""
-    items = "".join(
-        f"<li{'' if probability >= UNSURE else ' class=unsure'}>{escape(_visible(piece))}"
-        f"<small>{100 * probability:.1f} %</small></li>"
-        for piece, probability in zip(written.alignment.output, written.probabilities, strict=True)
-    )
-    ending = "" if written.ended else "<p>It did not come to an end by itself.</p>"
-    return f'<ol class="answer" aria-label="What it wrote">{items}</ol>{ending}'
-
-
 def _map(found: Answer) -> str:
-    """The attention weights as a table: a row for each written symbol, a column for each symbol that was read."""
-    if found.written is None or found.checkpoint.key.endswith("-none"):
-        return ""
-    alignment = found.written.alignment
-    large = len(alignment.source) <= FEW
-    head = "".join(f'<th scope="col">{escape(_visible(piece))}</th>' for piece in alignment.source)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(_visible(piece))}</th>'
-        f"{''.join(_cell(weight, large=large) for weight in row)}</tr>"
-        for piece, row in zip(alignment.output, alignment.weights.tolist(), strict=True)
-    )
-    return (
-        f'<div class="map{"" if large else " map-long"}" tabindex="0" role="region" aria-label="Attention map"><table>'
-        "<caption>Where it looked: a row for each symbol that it wrote</caption>"
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        '<p class="map-scale">0 %<span aria-hidden="true"></span>100 %</p>'
-    )
-
-
-def _cell(weight: float, *, large: bool) -> str:
-    percent = 100 * weight
-    shown = f"{percent:.0f}" if large and percent >= 50 else ""
-    return f'<td style="--weight:{percent:.1f}%" title="{percent:.1f} %">{shown}</td>'
+    blind = found.checkpoint.key.endswith("-none")
+    return "" if blind else map_html(found.written)
 
 
 def _status(found: Answer) -> str:
@@ -198,12 +162,7 @@ def _status(found: Answer) -> str:
     badge = project_badge(_title(found.checkpoint), quality=score)
     if found.written is None:
         return status_html(badge, "loading and compiling, the first time only", busy=True)
-    rate = len(found.written.probabilities) / max(found.seconds, 1e-9)
-    return status_html(badge, f"{found.seconds:.2f} s", f"{rate:.0f} tokens/s")
-
-
-def _visible(piece: str) -> str:
-    return piece.replace(" ", "␣") or "∅"
+    return status_html(badge, f"{found.seconds:.2f} s", f"{len(found.written.probabilities)} symbols")
 
 
 def _title(checkpoint: Checkpoint) -> str:

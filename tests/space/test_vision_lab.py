@@ -15,7 +15,7 @@ pytest.importorskip("safetensors")
 import lab_models  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 
-from jax_models.registry import MODELS
+from jax_models.registry import MODELS  # noqa: E402
 from space import small_images  # noqa: E402
 from space.limits import BadInput  # noqa: E402
 from space.small_images import as_data_url, as_digit, as_garment, as_photo, decode_picture  # noqa: E402
