@@ -16,7 +16,7 @@ VISION = """\
 license: apache-2.0
 library_name: flax
 tags: [image-classification, jax, flax]
-datasets: [mnist, fashion_mnist, cifar10]
+datasets: [{names}]
 ---
 # Small classic CNNs for the vision lab
 
@@ -36,9 +36,7 @@ One seed each: differences of less than 0.2 points on MNIST (0.6 on FashionMNIST
 ## Data
 | data set | source | licence |
 |---|---|---|
-| MNIST | LeCun, Cortes, Burges, 1998; TFDS `mnist` 3.0.1 | CC BY-SA 3.0, as commonly stated for it |
-| FashionMNIST | Xiao, Rasul, Vollgraf, arXiv 1708.07747; TFDS `fashion_mnist` 3.0.1 | MIT |
-| CIFAR-10 | Krizhevsky, 2009; TFDS `cifar10` 3.0.2 | none stated; made for research |
+{data}
 """
 
 ATTENTION = """\
@@ -62,6 +60,13 @@ there is no source and no licence to name.
 """
 
 
+DATA = {
+    "mnist": "| MNIST | LeCun, Cortes, Burges, 1998; TFDS `mnist` 3.0.1 | CC BY-SA 3.0, as commonly stated for it |",
+    "fashion_mnist": "| FashionMNIST | Xiao, Rasul, Vollgraf, arXiv 1708.07747; TFDS `fashion_mnist` 3.0.1 | MIT |",
+    "cifar10": "| CIFAR-10 | Krizhevsky, 2009; TFDS `cifar10` 3.0.2 | none stated; made for research |",
+}
+
+
 def write_cards(weights: Path) -> None:
     """Writes README.md beside the weights of both labs.
 
@@ -70,11 +75,15 @@ def write_cards(weights: Path) -> None:
     """
     order = [f"{model}-{dataset}" for dataset in DATASETS for model in MODELS]
     networks = sorted((weights / "vision").glob("*.safetensors"), key=lambda file: order.index(file.stem))
-    rows = [_vision_row(file, load_weights(file)[1]) for file in networks]
-    write_text(weights / "vision" / "README.md", VISION.format(command=COMMAND, rows=_lines(rows)))
+    about = {file: load_weights(file)[1] for file in networks}
+    names = [name for name in DATASETS if any(network["dataset"] == name for network in about.values())]
+    rows = _lines(_vision_row(*item) for item in about.items())
+    data = "\n".join(DATA[name] for name in names)
+    card = VISION.format(command=COMMAND, rows=rows, names=", ".join(names), data=data)
+    write_text(weights / "vision" / "README.md", card)
     files = sorted((weights / "attention").glob("*.safetensors"))
-    rows = [_attention_row(file, load_weights(file)[1]) for file in files]
-    write_text(weights / "attention" / "README.md", ATTENTION.format(command=COMMAND, rows=_lines(rows)))
+    rows = _lines(_attention_row(file, load_weights(file)[1]) for file in files)
+    write_text(weights / "attention" / "README.md", ATTENTION.format(command=COMMAND, rows=rows))
 
 
 def _vision_row(file: Path, about: dict[str, Any]) -> tuple[str, ...]:

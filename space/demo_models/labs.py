@@ -30,7 +30,7 @@ Trains what is missing of the vision lab's networks and of the attention lab's m
 preset and seed 0, and writes each as one safetensors file with its scores in the metadata, and a model card.
 """
 EPILOG = """\
-A run that was stopped goes on where it was: type the same command again. About 18 minutes of one core. The vision
+A run that was stopped goes on where it was: type the same command again. About 20 minutes of one idle core. The vision
 networks are shipped in float16; their scores are those of the rounded weights, on all 10,000 test images.
 """
 
@@ -55,21 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--out", type=Path, default=Path("out/labs"), metavar="DIR", help="checkpoints of the runs (default: out/labs)")
     add("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="where the files go (default: space/weights)")
     options = parser.parse_args(arguments)
+    commit = _commit()
     prepare_folder(options.out)
     prepare_folder(options.weights)
     with locked(options.out):
         reverser = options.weights / "attention" / f"{ATTENTION}.safetensors"
         if not reverser.is_file():
-            train_reverser(seq2seq.resolve_config("reverse"), out=options.out / ATTENTION, file=reverser)
+            train_reverser(seq2seq.resolve_config("reverse"), out=options.out / ATTENTION, file=reverser, commit=commit)
         for model, name in NETWORKS:
             file = options.weights / "vision" / f"{model}-{name}.safetensors"
             if not file.is_file():
                 dataset = load_dataset(name, data_dir=options.data_dir)
-                train_network(resolve_config(model, name), dataset, out=options.out / file.stem, file=file)
+                config, out = resolve_config(model, name), options.out / file.stem
+                train_network(config, dataset, out=out, file=file, commit=commit)
     write_cards(options.weights)
 
 
-def train_network(config: TrainConfig, dataset: Dataset, *, out: Path, file: Path) -> None:
+def train_network(config: TrainConfig, dataset: Dataset, *, out: Path, file: Path, commit: str | None) -> None:
     """Trains one CNN, rounds it to float16, judges what is left on the test split, and writes it."""
     started = time.monotonic()
     fitted = fit(config, dataset, on_epoch=_tell(config.cell), checkpoint_dir=out)
@@ -86,7 +88,9 @@ def train_network(config: TrainConfig, dataset: Dataset, *, out: Path, file: Pat
         **dataclasses.asdict(config),
         "test": test.metrics,
         "test_size": len(dataset.test.labels),
-        **_origin(fitted.num_params, started),
+        "num_params": fitted.num_params,
+        "wall_seconds": round(time.monotonic() - started),
+        "commit": commit,
     }
     save_weights(file, arrays, description)
     Console().print(
@@ -94,7 +98,7 @@ def train_network(config: TrainConfig, dataset: Dataset, *, out: Path, file: Pat
     )
 
 
-def train_reverser(config: seq2seq.TrainConfig, *, out: Path, file: Path) -> None:
+def train_reverser(config: seq2seq.TrainConfig, *, out: Path, file: Path, commit: str | None) -> None:
     """Trains the model that reverses integers, judges it on sequences that it has never seen, and writes it."""
     started = time.monotonic()
     fitted = seq2seq.train(config, on_epoch=_tell(config.run), checkpoint_dir=out)
@@ -108,17 +112,16 @@ def train_reverser(config: seq2seq.TrainConfig, *, out: Path, file: Path) -> Non
         "symbols": list(vocabulary.symbols),
         "test": {name: judged.metrics[name] for name in ("exact_match", "token_accuracy", "errors")},
         "test_size": len(judged.exact),
-        **_origin(fitted.num_params, started),
+        "num_params": fitted.num_params,
+        "wall_seconds": round(time.monotonic() - started),
+        "commit": commit,
     }
     save_weights(file, arrays_of(fitted.trained.model), description)
     Console().print(f"{file.name}: {judged.summary}", highlight=False, soft_wrap=True)
 
 
-def _origin(num_params: int, started: float) -> dict[str, Any]:
-    return {"num_params": num_params, "wall_seconds": round(time.monotonic() - started), "commit": _commit()}
-
-
 def _commit() -> str | None:
+    """The commit of this code; to be asked for before the training, during which the checkout may change."""
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)

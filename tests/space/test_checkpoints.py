@@ -14,13 +14,17 @@ pytest.importorskip("safetensors")
 
 import lab_models
 
+from jax_models import resolve_config
 from jax_models.data.batches import pad_to_image_size
 from jax_models.errors import RunError
 from jax_models.evaluation import predict_probabilities
 from jax_models.training.state import take_apart
 from space import folders
 from space.checkpoints import find_checkpoints, search_folders, without_folder
+from space.demo_models.lab_cards import write_cards
+from space.demo_models.labs import train_network
 from space.jobs import Job, Stopped
+from space.network_files import load_weights
 from space.networks import load_classifier, load_reader
 from space.shelf import Shelf
 
@@ -182,6 +186,20 @@ def test_a_failed_load_is_tried_again(tmp_path):
     with pytest.raises(RunError, match="damaged"):
         shelf.get(found, job())
     assert shelf.get(found, job()).size == 100
+
+
+def test_the_recipe_writes_a_network_that_loads_and_a_card_that_says_how_good_it_is(tmp_path):
+    config = resolve_config("lenet5", "mnist", epochs=1, batch_size=18)
+    file = tmp_path / "vision" / "lenet5-mnist.safetensors"
+    train_network(config, lab_models.few_images(), out=tmp_path / "out", file=file, commit="0123456789")
+    (tmp_path / "attention").mkdir()
+    (found,) = find_checkpoints("vision", (tmp_path,))
+    assert load_classifier(found).probabilities(np.zeros((28, 28, 1), np.uint8)).sum() == pytest.approx(1, abs=1e-5)
+    assert all(array.dtype == np.float16 for array in load_weights(file)[0].values())
+    write_cards(tmp_path)
+    card = (tmp_path / "vision" / "README.md").read_text()
+    assert f"| {100 * found.score:.2f} % | 40 | 0123456 |" in card
+    assert "CIFAR-10 |" not in card
 
 
 def test_what_is_shipped_is_small_and_has_its_scores():
