@@ -19,7 +19,7 @@ def how_to_train(title: str, *commands: str) -> str:
     typed = escape("\n".join(commands))
     return (
         f'<div class="lab-missing" role="note"><h2>{escape(title)}</h2>'
-        "<p>Train one where this app was started; it takes a minute or two on a CPU:</p>"
+        "<p>Train one where this app was started; it takes minutes on a CPU:</p>"
         f"<pre><code>{typed}</code></pre><p>Then look again. The app looks in the folders {folders}; "
         "<code>SPACE_CHECKPOINTS</code> names others.</p></div>"
     )
