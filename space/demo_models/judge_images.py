@@ -1,7 +1,6 @@
 """`python -m space.demo_models.judge_images`: are the pictures what the 100 prompts asked for?"""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,16 @@ from diffusers import StableDiffusionPipeline
 from jaxtyping import Float, Int
 from PIL import Image
 
-from jax_models import fit, load_dataset, resolve_config
+from jax_models import load_dataset
 from jax_models.command_line import Parser, positive
 from jax_models.data import Dataset
 from jax_models.errors import UsageError, run_cli
 from jax_models.evaluation import predict_probabilities
-from jax_models.training.state import take_apart
-from space.demo_models.picture_card import update_card
+from space.checkpoints import find_checkpoints
+from space.demo_models.picture_card import GUIDANCE, update_card
 from space.demo_models.picture_reading import colours_of, greys_of
 from space.demo_models.wardrobe import COLOURS, GARMENTS, PALETTE, Request, evaluation_requests, pad, tint
+from space.networks import load_classifier
 
 DESCRIPTION = """\
 Paints the 100 evaluation prompts, ten garments in ten colours, and judges each picture by its pixels alone: the garment
@@ -37,8 +37,9 @@ examples:
   python -m jax_models --model vgg16 --dataset fashion_mnist --preset quick --out out/judge      the judge, in minutes
   python -m space.demo_models.judge_images --pipeline space/weights/text_to_image --checkpoint out/judge
 """
+DATASET = "fashion_mnist"
 REAL_IMAGES = 1000
-STEPS, GUIDANCE = 20, 3.0
+STEPS = 20
 BATCH = 10
 
 
@@ -57,25 +58,26 @@ class Judge:
 
     Raises:
         UsageError: the folder holds no such run.
+        RunError: its checkpoint is damaged.
     """
 
-    def __init__(self, folder: Path, dataset: Dataset) -> None:
-        result = _read_result(folder)
-        keys = ("model", "dataset", "preset", "seed", "epochs", "batch_size")
-        config = resolve_config(**{key: result[key] for key in keys})
-        if result["dataset"] != dataset.spec.name:
-            raise UsageError(f"{folder} was trained on {result['dataset']}; the judge must be trained on fashion_mnist")
-        # A finished run is only loaded.
-        self._model = take_apart(fit(config, dataset, checkpoint_dir=folder / "checkpoints").model)
-        self._spec = dataset.spec
-        accuracy = 100 * result["test"]["accuracy"]
-        self.name = f"{result['model']} ({result['preset']}), {accuracy:.2f} % right on the test split"
+    def __init__(self, folder: Path) -> None:
+        found = [run for run in find_checkpoints("vision", (folder,)) if run.subject == DATASET]
+        if len(found) != 1:
+            example = f"python -m jax_models --model vgg16 --dataset {DATASET} --out out/judge"
+            raise UsageError(
+                f"{folder} must hold one finished run on {DATASET} and holds {len(found)}; make one: {example}"
+            )
+        (run,) = found
+        self._classifier = load_classifier(run)
+        self.name = run.key if run.score is None else f"{run.key}, {100 * run.score:.2f} % right on the test split"
 
     def garments_of(self, pictures: Float[np.ndarray, "n h w 3"]) -> Int[np.ndarray, " n"]:
         """The class of each picture, once it is grey again."""
-        network, params, batch_stats = self._model
-        images = greys_of(pictures)[..., None]
-        return predict_probabilities(network, params, batch_stats, images=images, spec=self._spec).argmax(-1)
+        cnn = self._classifier
+        return predict_probabilities(
+            cnn.network, cnn.params, cnn.batch_stats, images=greys_of(pictures)[..., None], spec=cnn.spec
+        ).argmax(-1)
 
     def verdict(
         self, pictures: Float[np.ndarray, "n h w 3"], *, garments: Int[np.ndarray, " n"], colours: Int[np.ndarray, " n"]
@@ -102,8 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         RunError: no source has FashionMNIST, or a file could not be written.
     """
     options = _parser().parse_args(arguments)
-    dataset = load_dataset("fashion_mnist", data_dir=options.data_dir)
-    judge = Judge(options.checkpoint, dataset)
+    dataset = load_dataset(DATASET, data_dir=options.data_dir)
+    judge = Judge(options.checkpoint)
     ceiling = judge_real_images(judge, dataset)
     _show("real images", ceiling)
     pipeline = load_pipeline(options.pipeline)
@@ -186,14 +188,6 @@ def _show(what: str, verdict: Verdict) -> None:
         low, high = wilson(right, verdict.count)
         parts.append(f"{name} {100 * right / verdict.count:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
     print(f"{what}: {', '.join(parts)}, n = {verdict.count}", flush=True)
-
-
-def _read_result(folder: Path) -> dict:
-    try:
-        return json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        example = "python -m jax_models --model vgg16 --dataset fashion_mnist --out out/judge"
-        raise UsageError(f"{folder} holds no finished run; make one: {example}") from None
 
 
 def _parser() -> Parser:

@@ -25,8 +25,8 @@ class Plan:
     """How one part is trained.
 
     Attributes:
-        steps: updates in all; 200 of warm-up, and the last 30 % fall to zero in a straight line.
-        learning_rate: between them.
+        steps: updates in all; 200 of warm-up, and over the last 30 % the rate falls to zero in a straight line.
+        learning_rate: between the two.
         batch_size: pictures in each step.
         average: the longest memory of the moving average of the weights, which is what training returns.
         seed: of everything that the steps draw.
@@ -40,7 +40,7 @@ class Plan:
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        left = (self.steps - step) / max(1, COOLDOWN_SHARE * self.steps)
+        left = (self.steps - step) / max(1.0, COOLDOWN_SHARE * self.steps)
         return self.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS, left)
 
 
@@ -51,7 +51,6 @@ def learn(
     plan: Plan,
     checkpoint: Path,
     on_step: Callable[[int, float], None],
-    stop_after: int | None = None,
 ) -> None:
     """Trains a module in place with AdamW, and leaves the moving average of its weights in it.
 
@@ -59,7 +58,6 @@ def learn(
         loss_at: the loss of a step; it must draw from the step's number alone.
         checkpoint: file of the state, written every 250 steps and at the end, and gone on from if it exists.
         on_step: is told the steps done and the last loss.
-        stop_after: ends early, after this many steps in all, with a checkpoint (for tests of resuming).
 
     Raises:
         RunError: the loss is no longer a number.
@@ -70,8 +68,7 @@ def learn(
     average = [parameter.detach().clone() for parameter in module.parameters()]
     done = _restore(checkpoint, module, average=average, optimiser=optimiser) if checkpoint.exists() else 0
     module.train()
-    end = min(plan.steps, stop_after or plan.steps)
-    for step in range(done, end):
+    for step in range(done, plan.steps):
         for group in optimiser.param_groups:
             group["lr"] = plan.rate_at(step)
         loss = loss_at(step)
@@ -82,7 +79,7 @@ def learn(
         with torch.no_grad():
             memory = min(plan.average, (step + 1) / (step + 10))
             torch._foreach_lerp_(average, list(module.parameters()), 1 - memory)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == end:
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == plan.steps:
             if not torch.isfinite(loss):
                 raise RunError(f"the loss is {loss.item()} at step {step + 1}; try a lower learning rate")
             _save(checkpoint, module, average=average, optimiser=optimiser, step=step + 1)

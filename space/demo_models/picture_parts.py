@@ -6,13 +6,13 @@ that learns together with the UNet; the UNet predicts velocity (arXiv 2202.00512
 which ends in pure noise, so that a white or black background does not leak from the training noise (2305.08891).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from tokenizers import Tokenizer, pre_tokenizers, trainers
-from tokenizers.models import BPE
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from space.demo_models.wardrobe import SIZE, known_words
@@ -76,23 +76,23 @@ def make_tokenizer(sizes: Sizes) -> CLIPTokenizer:
 
 
 def build_tokenizer(words: Sequence[str], *, longest: int) -> CLIPTokenizer:
-    """A CLIP tokenizer learnt from words: byte pairs are merged until every word is whole."""
-    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    letters = [chr(code) for code in range(ord("!"), ord("~") + 1) if not chr(code).isupper()]
-    trainer = trainers.BpeTrainer(
-        vocab_size=10_000,
-        min_frequency=1,
-        special_tokens=[START, END],
-        initial_alphabet=letters,
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    learner.train_from_iterator([*words, *letters], trainer)
-    vocabulary = dict(sorted(learner.get_vocab().items(), key=lambda item: item[1]))
-    for letter in letters:
-        vocabulary.setdefault(f"{letter}</w>", len(vocabulary))
-    return CLIPTokenizer(vocab=vocabulary, merges=_merges(learner), model_max_length=longest)
+    """A CLIP tokenizer learnt from words: byte pairs are merged until every word is whole.
+
+    The trainer of `tokenizers` numbers its tokens anew in each process, which would part weights from tokenizer when a
+    run goes on in another one; here equal counts are settled by the smaller pair of numbers.
+    """
+    characters = [chr(code) for code in range(ord("!"), ord("~") + 1) if not chr(code).isupper()]
+    vocabulary = {
+        token: number for number, token in enumerate([START, END, *characters, *(f"{c}</w>" for c in characters)])
+    }
+    spellings = [[*word[:-1], f"{word[-1]}</w>"] for word in words]
+    merges = []
+    while pairs := Counter(pair for spelling in spellings for pair in pairwise(spelling)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], vocabulary[pair[0]], vocabulary[pair[1]]))
+        spellings = [_merge(spelling, best) for spelling in spellings]
+        vocabulary.setdefault("".join(best), len(vocabulary))
+        merges.append(best)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=longest)
 
 
 def make_text_encoder(sizes: Sizes, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -125,7 +125,10 @@ def sampler() -> DPMSolverMultistepScheduler:
     )
 
 
-def _merges(learner: Tokenizer) -> list[tuple[str, str]]:
-    import json
-
-    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+def _merge(spelling: list[str], pair: tuple[str, str]) -> list[str]:
+    merged, rest = [], spelling
+    while rest:
+        length = 2 if tuple(rest[:2]) == pair else 1
+        merged.append("".join(rest[:length]))
+        rest = rest[length:]
+    return merged

@@ -77,10 +77,10 @@ def test_the_pipeline_loads_and_makes_a_picture_of_its_own_size(trained):
     assert pipeline.safety_checker is None
 
 
-def test_weights_are_float16_safetensors(trained):
-    files = list(trained.rglob("*.safetensors"))
-    assert len(files) == 3
-    assert {tensor.dtype for file in files for tensor in load_file(file).values()} == {torch.float16}
+def test_weights_are_small_safetensors_and_nothing_else(trained):
+    networks = {file.parent.name: load_file(file) for file in trained.rglob("*.safetensors")}
+    types = {name: {tensor.dtype for tensor in tensors.values()} for name, tensors in networks.items()}
+    assert types == {"vae": {torch.float16}, "unet": {torch.float16}, "text_encoder": {torch.float32}}
     assert not [*trained.rglob("*.bin"), *trained.rglob("*.pt")]
 
 
