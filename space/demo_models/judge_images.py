@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from jaxtyping import Float, Int
 from PIL import Image
 
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     contact_sheet(pictures).save(options.pipeline / "samples.png", optimize=True)
 
 
-def load_pipeline(folder: Path) -> StableDiffusionPipeline:
+def load_pipeline(folder: Path) -> Any:
     """The pipeline of a folder, as any user would load it.
 
     Raises:
@@ -138,7 +139,7 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
 
 
 def paint_requests(
-    pipeline: StableDiffusionPipeline, requests: Sequence[Request], *, steps: int = STEPS, guidance: float = GUIDANCE
+    pipeline: Any, requests: Sequence[Request], *, steps: int = STEPS, guidance: float = GUIDANCE
 ) -> Float[np.ndarray, "n h w 3"]:
     """A picture for each request, from its own seed; sRGB from 0 to 1, in the 256 steps of a PNG."""
     parts = []

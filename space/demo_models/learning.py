@@ -78,7 +78,8 @@ def learn(
         optimiser.step()
         with torch.no_grad():
             memory = min(plan.average, (step + 1) / (step + 10))
-            torch._foreach_lerp_(average, list(module.parameters()), 1 - memory)
+            for mean, parameter in zip(average, module.parameters(), strict=True):
+                mean.lerp_(parameter, 1 - memory)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == plan.steps:
             if not torch.isfinite(loss):
                 raise RunError(f"the loss is {loss.item()} at step {step + 1}; try a lower learning rate")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from jax_models.output import write_text
@@ -31,7 +32,7 @@ pipe("a red sneaker", num_inference_steps=20, guidance_scale={guidance:g}).image
 ![100 prompts](samples.png)
 
 ## What it understands
-- Garments: {garments}.
+{garments}
 - Colours: {colours}.
 - "on black" or "on a black background"; else the background is white. Other words it passes over.
 
@@ -78,12 +79,15 @@ In brackets the 95 % interval (Wilson).
 def update_card(folder: Path, **sections: dict[str, Any]) -> None:
     """Adds sections, `training` or `evaluation`, to the pipeline's metrics.json and writes its README.md anew.
 
+    The `headline` there is what the app says of the model.
+
     Raises:
         RunError: a file could not be written.
     """
     path = folder / "metrics.json"
     metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     metrics |= sections
+    metrics["headline"] = _headline(metrics.get("evaluation"))
     write_text(path, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     write_text(folder / "README.md", render_card(metrics))
 
@@ -91,11 +95,12 @@ def update_card(folder: Path, **sections: dict[str, Any]) -> None:
 def render_card(metrics: dict[str, Any]) -> str:
     """The model card for these metrics; what has not been judged yet is left out."""
     training, evaluation = metrics["training"], metrics.get("evaluation")
+    things = ", ".join(" or ".join(words) for words in GARMENTS)
     parameters, vae, unet = training["parameters"], training["vae"], training["unet"]
     return CARD.format(
         millions=sum(parameters.values()) / 1e6,
         guidance=GUIDANCE,
-        garments=", ".join(" or ".join(words) for words in GARMENTS),
+        garments=fill(f"- Garments: {things}.", width=120, subsequent_indent="  ", break_on_hyphens=False),
         colours=", ".join(COLOURS),
         pictures=training["pictures"],
         tints=training["tints"],
@@ -111,6 +116,13 @@ def render_card(metrics: dict[str, Any]) -> str:
         seed=vae["seed"],
         evaluation=_evaluation(evaluation) if evaluation else "",
     )
+
+
+def _headline(judged: dict[str, Any] | None) -> str:
+    if judged is None:
+        return "32x32 pixels, not judged yet"
+    both = judged["prompts"]["both"]
+    return f"32x32 pixels; {both['right']} of {judged['prompts']['count']} prompts right in garment and colour"
 
 
 def _evaluation(judged: dict[str, Any]) -> str:

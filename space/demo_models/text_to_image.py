@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from torch import nn
 
 from jax_models import load_dataset
@@ -117,14 +117,8 @@ def train(pictures: Pictures, held_out: Pictures, *, settings: Settings, out: Pa
     painted = _latents(vae, pictures, settings=settings, path=out / "latents.safetensors")
     parts = _train_unet(painted, settings=settings, out=out, on_step=on_step)
     error = reconstruction_error(vae, held_out)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        scheduler=sampler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-        **parts,
-    )
+    parts |= {"vae": vae, "scheduler": sampler(), "safety_checker": None, "feature_extractor": None}
+    pipeline: Any = StableDiffusionPipeline(**parts, requires_safety_checker=False)
     folder = out / "pipeline"
     # transformers would load a text encoder stored in float16 as that, and diffusers the rest as float32.
     for network in (pipeline.vae, pipeline.unet):
@@ -149,7 +143,7 @@ def _claim(out: Path, settings: Settings) -> None:
     write_text(path, ours)
 
 
-def _latents(vae: AutoencoderKL, pictures: Pictures, *, settings: Settings, path: Path) -> Painted:
+def _latents(vae: Any, pictures: Pictures, *, settings: Settings, path: Path) -> Painted:
     """Whitened latents, for which the VAE is changed too; encoding takes minutes, so they are kept."""
     if path.exists():
         painted = Painted.load(path)
@@ -159,7 +153,7 @@ def _latents(vae: AutoencoderKL, pictures: Pictures, *, settings: Settings, path
     return whiten(vae, painted)
 
 
-def _train_vae(pictures: Pictures, *, settings: Settings, out: Path, on_step: OnStep) -> AutoencoderKL:
+def _train_vae(pictures: Pictures, *, settings: Settings, out: Path, on_step: OnStep) -> Any:
     plan = settings.vae
     torch.manual_seed(plan.seed)
     vae = make_vae(settings.sizes).to(memory_format=torch.channels_last)

@@ -150,4 +150,4 @@ def _made_up(rng: np.random.Generator) -> str:
 
 
 def _choose(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("diffusers")
 import torch
 from safetensors.torch import load_file
+from transformers import CLIPTokenizer
 
 from jax_models.errors import UsageError
 from space.demo_models import learning
@@ -19,6 +20,8 @@ from space.demo_models.picture_reading import colours_of
 from space.demo_models.picture_training import Painted, Pictures, whiten
 from space.demo_models.text_to_image import Settings, main, train
 from space.demo_models.wardrobe import SIZE, evaluation_requests, known_words
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers on NumPy 2
 
 SHIPPED = Path(__file__).parents[2] / "space" / "weights" / "text_to_image"
 TINY = Sizes(
@@ -136,6 +139,14 @@ def test_every_known_word_is_one_token_and_others_are_cut_in_pieces():
     assert [word for word in known_words() if len(tokenizer.tokenize(word)) != 1] == []
     assert len(tokenizer.tokenize("zeppelin")) > 1
     assert len(tokenizer("a red sneaker " * 30, truncation=True).input_ids) == Sizes().prompt_tokens
+
+
+def test_tokens_have_the_numbers_that_the_shipped_weights_learnt():
+    shipped = CLIPTokenizer.from_pretrained(SHIPPED / "tokenizer", local_files_only=True)
+    assert make_tokenizer(Sizes()).get_vocab() == shipped.get_vocab()
+    assert (
+        make_tokenizer(Sizes())("an old red t-shirt, wxyz").input_ids == shipped("an old red t-shirt, wxyz").input_ids
+    )
 
 
 def test_learning_ends_with_the_moving_average_of_the_weights(tmp_path):
