@@ -17,6 +17,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a download by plain HTTP can
 import gradio as gr
 
 from space.choosing import Choice, Chooser, mode_from_environment
+from space.gpu import preload
 from space.home import build_home
 from space.limits import RateLimit
 from space.models import Loaded, ModelStore
@@ -88,8 +89,10 @@ def main() -> None:
         space = make_space()
     except ValueError as error:
         sys.exit(f"error: {error}")
+    app = build_app(space)
+    preload(space.store)
     try:
-        _serve(build_app(space), options)
+        _serve(app, options)
     except OSError as error:  # the port is taken
         sys.exit(f"error: {error}")
 

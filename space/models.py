@@ -122,6 +122,18 @@ class ModelStore:
                 held.callback(loaded.lock.release)
             yield replace(loaded, choice=choice)
 
+    def preload(self, task: Task) -> None:
+        """Brings the model of a task into memory in this thread, before there are requests.
+
+        Raises:
+            NotReady: its files cannot be had.
+        """
+        choice = self.chooser.choose(task)
+        arrival = self._arrivals.setdefault(choice.spec.key, _Arrival(wanted=1))
+        self._bring(choice, arrival)
+        if arrival.failure:
+            raise arrival.failure
+
     @property
     def in_memory(self) -> tuple[str, ...]:
         """Keys of the models in memory, the least recently used first."""

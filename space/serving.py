@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
 
+from space.gpu import on_gpu
 from space.jobs import TooLong
 from space.limits import BadInput, RateLimit, client_of
 from space.models import ModelStore
@@ -27,17 +28,22 @@ class Space:
     store: ModelStore
     rate: RateLimit
 
-    def handler(self, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    def handler(self, function: Callable[..., Iterator[Any]], *, gpu: bool = False) -> Callable[..., Iterator[Any]]:
         """A generator of a page or endpoint that counts the request against its client first.
+
+        Args:
+            gpu: whether it uses PyTorch models, and so a borrowed GPU on a ZeroGPU Space.
 
         Raises:
             BadInput: the client has asked too often.
         """
 
+        work = on_gpu(function) if gpu else function
+
         @functools.wraps(function)
         def counted(request: gr.Request, *values: Any, **named: Any) -> Iterator[Any]:
             self.rate.take(client_of(request))
-            yield from function(*values, **named)
+            yield from work(*values, **named)
 
         # Gradio fills in the request by its type; the page or client gives the others.
         request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
@@ -46,9 +52,9 @@ class Space:
         counted.__annotations__ = {"request": gr.Request, **function.__annotations__}
         return counted
 
-    def endpoint(self, function: Callable[..., Iterator[dict[str, Any]]], *, name: str) -> None:
+    def endpoint(self, function: Callable[..., Iterator[dict[str, Any]]], *, name: str, gpu: bool = True) -> None:
         """Publishes a generator of replies as a named, typed API endpoint; its docstring is the description."""
-        counted = self.handler(function)
+        counted = self.handler(function, gpu=gpu)
         # The documentation shows what one reply is, not that several come.
         counted.__signature__ = inspect.signature(counted).replace(return_annotation=dict)  # type: ignore[attr-defined]
         gr.api(counted, api_name=name, concurrency_id="compute", concurrency_limit=LANES)

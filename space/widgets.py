@@ -80,14 +80,16 @@ def on_run(
     inputs: Sequence[Any],
     outputs: Sequence[Any],
     stop: gr.Button | None = None,
+    gpu: bool = True,
 ) -> Any:
     """Runs a page's generator when a trigger (`button.click`, `box.submit`) fires, in the queue of computing requests.
 
-    `stop` ends it. Not part of the API: endpoints are published by `Space.endpoint`.
+    `stop` ends it; `gpu` says whether it uses PyTorch models. Not part of the API: endpoints are published by
+    `Space.endpoint`.
     """
     event = gr.on(
         list(triggers),
-        space.handler(function),
+        space.handler(function, gpu=gpu),
         inputs=list(inputs),
         outputs=list(outputs),
         api_visibility="private",

@@ -112,7 +112,13 @@ def _build(space: Space) -> None:
             yield symbols_html(found.written), _status(found), _map(found)
 
     on_run(
-        space, [run.click, tokens.submit], show, inputs=[tokens, model], outputs=[answer, status, attention], stop=stop
+        space,
+        [run.click, tokens.submit],
+        show,
+        inputs=[tokens, model],
+        outputs=[answer, status, attention],
+        stop=stop,
+        gpu=False,
     )
     refresh.click(
         lambda: (gr.Radio(_choices(), value=AUTO), _missing()),
@@ -136,7 +142,7 @@ def _build(space: Space) -> None:
         for found in look(shelf, tokens, model=model):
             yield _reply(found)
 
-    space.endpoint(attend, name="attention")
+    space.endpoint(attend, name="attention", gpu=False)
 
 
 def _reply(found: Answer) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _build(space: Space) -> None:
         for ballot in classify(shelf, image, dataset=dataset):
             yield _seen(ballot), _status(ballot), _opinions(ballot)
 
-    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=[seen, status, opinions], stop=stop)
+    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=[seen, status, opinions], stop=stop, gpu=False)
     dataset.change(
         lambda dataset: (_missing(dataset), "", status_html(None, "Ready"), ""),
         inputs=dataset,
@@ -73,7 +73,7 @@ def _build(space: Space) -> None:
         for ballot in classify(shelf, image, dataset=dataset):
             yield _reply(ballot)
 
-    space.endpoint(classify_image, name="classify_image")
+    space.endpoint(classify_image, name="classify_image", gpu=False)
 
 
 def _reply(ballot: Ballot) -> dict[str, Any]:

@@ -64,8 +64,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if self.headers["Authorization"] != "Bearer hf_right":
             return self._reply({"error": "Invalid username or password."}, status=401)
         if self.path.endswith("/preupload/main"):
-            files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(sent)["files"]]
-            return self._reply({"files": files})
+            mode = {"uploadMode": "regular", "shouldIgnore": False}
+            return self._reply({"files": [{"path": file["path"], **mode} for file in json.loads(sent)["files"]]})
         if self.path.endswith("/commit/main"):
             self.server.commits.append([json.loads(line) for line in sent.splitlines()])
             return self._reply({"success": True, "commitUrl": self._address("me/toy/commit/1"), "commitOid": "1"})
@@ -129,14 +129,14 @@ def test_the_folder_is_sent_and_the_address_printed(hub, upload, capsys):
 
 
 def test_a_refusal_of_the_hub_is_one_line(hub, upload):
-    with pytest.raises(RunError, match="^Hugging Face refused: Invalid username or password.$"):
+    with pytest.raises(RunError, match=r"^Hugging Face refused: Invalid username or password\.$"):
         upload("hf_wrong")
     assert hub.commits == []
 
 
 def test_a_hub_that_is_away_is_one_line(monkeypatch, upload):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(RunError, match="^Hugging Face cannot be reached"):
+    with pytest.raises(RunError, match=r"^Hugging Face cannot be reached"):
         upload("hf_right")
 
 
