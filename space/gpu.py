@@ -1,9 +1,9 @@
 """ZeroGPU: Spaces of Hugging Face that borrow a GPU for one call. Everywhere else this does nothing.
 
 Read in the source of the package `spaces` 0.51: a decorated generator runs in a forked process. Its arguments and what
-it yields are pickled, what it changes is lost to the parent, and closing it is seen between two yields. The parent has no
-GPU; tensors that it moves there in its main thread before the server starts only claim to be there, and come to the GPU
-with the fork. So the models of the tasks are loaded then and there; one that is not is loaded anew in every process.
+it yields are pickled, what it changes is lost to the parent, and closing it is seen between two yields. The parent has
+no GPU; tensors that it moves there in its main thread before the server starts only claim to be there, and come to the
+GPU with the fork. So the models of the tasks are loaded then and there; one that is not is loaded anew in each process.
 """
 
 import functools

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import subprocess
 import sys
 import threading
 
@@ -16,6 +17,15 @@ from live import serve
 from jax_models.errors import RunError, UsageError
 from space import deploy
 from space.staging import MARKER, stage
+from space.tasks import PAGES
+
+CALLS = {
+    "/next_word": ["The capital of France is", 1.0, 0, 1.0, 10, "auto"],
+    "/answer": ["Who wrote the letter?", "Anna wrote the letter in Rome.", 3, "auto"],
+    "/sentiment": ["A warm and funny film.", "auto"],
+    "/text_to_image": ["a red dress", "", 2, 0.0, 1, 1, 0, "auto"],
+    "/attention": ["3 1 4 1 5", "auto"],
+}
 
 
 def run(monkeypatch, *arguments):
@@ -149,3 +159,25 @@ def test_the_staged_app_serves_its_pages_and_its_interface(tmp_path):
     with serve(environment, tmp_path, command=(sys.executable, "space/app.py"), cwd=folder) as server:
         assert requests.get(f"{server.address}/next-word", timeout=20).ok
         assert "/next_word" in server.info()
+
+
+def installed(folder):
+    """The Python of a new environment that has what the staged folder requires, and nothing of this repository."""
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = folder / "venv" / "bin" / "python"
+    for what in (["torch==2.13.0"], ["--requirement", str(folder / "space" / "requirements.txt")]):
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *what], check=True)
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_staged_app_answers_in_an_environment_that_has_only_its_requirements(tiny_models, tmp_path):
+    folder = stage(tmp_path / "space").folder
+    environment = {"SPACE_MODELS": "hub", "PYTHONPATH": "", "HOME": str(tmp_path)}
+    with serve(environment, tmp_path, command=(installed(tmp_path), "space/app.py"), cwd=folder) as server:
+        for path in ("", *(page.path for page in PAGES)):
+            assert requests.get(f"{server.address}/{path}", timeout=60).ok
+        replies = {name: server.call(name, data, seconds=300) for name, data in CALLS.items()}
+    assert {name: reply.event for name, reply in replies.items()} == dict.fromkeys(CALLS, "complete"), replies
+    assert all(reply.data[0]["model"] for reply in replies.values())

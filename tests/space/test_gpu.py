@@ -40,12 +40,12 @@ def spaces(monkeypatch):
     return asked
 
 
-def make_space(load=None, budget=10**12):
-    chooser = Chooser("offline", cached=lambda spec: None)
-    return Space(
-        ModelStore(chooser, load=load or (lambda choice: Loaded(choice, None, None, 1, None)), budget=budget),
-        RateLimit(0),
-    )
+def loaded(choice):
+    return Loaded(choice, None, None, choice.spec.size, None)
+
+
+def make_space(load=loaded, budget=10**12):
+    return Space(ModelStore(Chooser("offline", cached=lambda spec: None), load=load, budget=budget), RateLimit(0))
 
 
 def call(handler, *values):
