@@ -114,7 +114,7 @@ def _token() -> str:
 def _upload(staged: Staged, space: str, *, token: str, private: bool) -> str:
     """Makes the Space if it is not there, sends the folder, and returns the address."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # pyright: ignore[reportPrivateImportUsage]  # of httpx or of httpx2
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # of httpx, or of httpx2 in newer releases
 
     api = HfApi(token=token)
     try:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENTRY = "space.app"
 MARKER = ".staged-by-space-deploy"
 AT_THE_ROOT = ("README.md", "requirements.txt")
+PROVIDED = {"spaces"}  # Hugging Face installs it into a Space with Gradio
 MB = 1_000_000
 LARGEST_FILE = 100 * MB
 LARGEST_SPACE = 1_000 * MB  # what a Space's repository may hold
@@ -132,7 +133,7 @@ def _problems_of_requirements(staged: Staged, requirements: dict[str, SpecifierS
     distributions = packages_distributions()
     for package, module in staged.packages.items():
         names = {canonicalize_name(name) for name in distributions.get(package, [package])}
-        if not names & requirements.keys():
+        if package not in PROVIDED and not names & requirements.keys():
             yield f"requirements.txt: {module} imports {package}; add {' or '.join(sorted(names))} with its floor"
     for name, versions in requirements.items():
         if not versions:

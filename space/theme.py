@@ -1,4 +1,4 @@
-"""How the app looks: a theme of its own, and style sheets: `base.css`, and one for each page that needs more."""
+"""How the app looks: a theme of its own, style sheets (`base.css`, and one for each page that needs more), a script."""
 
 from pathlib import Path
 
@@ -6,16 +6,12 @@ import gradio as gr
 
 STYLES = sorted((Path(__file__).parent / "styles").glob("*.css"))
 
-# Esc presses the page's stop button. What models and users write may name images; none is fetched from another host.
-HEAD = """
-<meta http-equiv="Content-Security-Policy" content="img-src 'self' data: blob:; media-src 'self' data: blob:">
-<script>
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  for (const button of document.querySelectorAll("button.stop:not([disabled])")) button.click();
-});
-</script>
-"""
+# What models and users write may name images; none is fetched from another host.
+POLICY = "img-src 'self' data: blob:; media-src 'self' data: blob:"
+HEAD = (
+    f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    f"<script>{(Path(__file__).parent / 'page.js').read_text(encoding='utf-8')}</script>"
+)
 
 
 def theme() -> gr.themes.Base:

@@ -52,8 +52,9 @@ def look(browser: webdriver.Chrome, address: str, *, width: int, theme: str) -> 
     """Opens a page of the app, as wide as said, light or dark, and waits until it is laid out."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get("about:blank")  # the former page ends its streams, and says so
     for log in ("browser", "performance"):
-        browser.get_log(log)  # what former pages left
+        browser.get_log(log)
     browser.get(f"{address}?__theme={theme}")
     wait(lambda: browser.find_elements(By.CSS_SELECTOR, ".page-header h1"))
     time.sleep(0.5)  # fonts and transitions

@@ -1,5 +1,6 @@
 """Tiny models for the tests of the Space, and the environment in which the app finds them instead of real ones."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,13 @@ import pytest
 
 if TYPE_CHECKING:
     from space.serving import Space
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leftovers() -> Iterator[None]:
+    """Collects Gradio's event loops here. Their warnings, collected inside an `ast.parse`, break it in Python 3.11."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
