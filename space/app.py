@@ -93,8 +93,8 @@ def main() -> None:
     preload(space.store)
     try:
         _serve(app, options)
-    except OSError as error:  # the port is taken
-        sys.exit(f"error: {error}")
+    except OSError:
+        sys.exit("error: the port is taken or may not be used; name another, for example --port 7870")
 
 
 def _serve(app: gr.Blocks, options: argparse.Namespace) -> None:

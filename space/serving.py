@@ -57,6 +57,7 @@ class Space:
         counted = self.handler(function, gpu=gpu)
         # The documentation shows what one reply is, not that several come.
         counted.__signature__ = inspect.signature(counted).replace(return_annotation=dict)  # type: ignore[attr-defined]
+        counted.__name__ = name  # names the MCP tool
         gr.api(counted, api_name=name, concurrency_id="compute", concurrency_limit=LANES)
 
 

@@ -108,3 +108,14 @@ def test_closing_a_handler_closes_what_it_wraps():
     next(values)
     values.close()
     assert closed == [True]
+
+
+def test_an_endpoint_and_its_tool_have_the_same_name():
+    def count_words(text: str):
+        """Counts words."""
+        yield {"words": len(text.split())}
+
+    with gr.Blocks() as app:
+        some_space().endpoint(count_words, name="words")
+    (block,) = app.fns.values()
+    assert (block.api_name, block.fn.__name__) == ("words", "words")
