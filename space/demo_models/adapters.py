@@ -3,9 +3,11 @@
 PyTorch, transformers and peft are imported when a function needs them: the app starts without.
 """
 
+import contextlib
 import copy
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def load_adapted(base: Path, adapter: Path, auto_class: Any) -> tuple[Any, Any]:
         raise RunError(f"no adapter in {adapter}: {WEIGHTS} is missing; train it, or take it from the repository")
     model, tokenizer = load_base(base, auto_class, labels=read_calibration(adapter).get("labels"))
     try:
-        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        with _known_warning():
+            merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise RunError(f"cannot load the adapter in {adapter}: {error}") from error
     return merged.float().eval(), tokenizer
@@ -98,11 +101,20 @@ def adapt(model: Any, *, rank: int, head: str, task: str, seed: int = 0) -> Any:
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=_LINEAR_LAYERS, modules_to_save=[head], task_type=task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        adapted = get_peft_model(model.to(torch.bfloat16), config)
+        with _known_warning():
+            adapted = get_peft_model(model.to(torch.bfloat16), config)
     for weight in adapted.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
     return adapted
+
+
+@contextlib.contextmanager
+def _known_warning() -> Iterator[None]:
+    """peft 0.21 asks transformers 5.24 for an attribute by its old name, which says nothing to a user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def save_adapter(model: Any, folder: Path) -> None:

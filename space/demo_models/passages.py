@@ -115,5 +115,5 @@ def _passage(question: Question, names: Sequence[str], sentences: dict[str, Sent
 
 
 def _is_dense(answer: tuple[int, ...]) -> bool:
-    """Whether a span can stand for the marked tokens: most of what it covers is marked."""
+    """Whether a span can stand for the marked tokens: at least half of what it covers is marked."""
     return 2 * len(answer) > answer[-1] - answer[0]

@@ -124,6 +124,7 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path, test_questions: int =
         asked = test_questions if name == HEADLINE else max(1, test_questions // 3)
         results[name] = _test(merged, tokenizer, test, setting, questions=asked, threshold=threshold)
     metrics = {
+        "headline": f"F1 {results[HEADLINE].f1:.1f} on held-out questions (QAMR)",
         "test": {name: asdict(judged) for name, judged in results.items()},
         "test_sentences": len({question.sentence_id for question in test.questions}),
         "no_answer_threshold": threshold,

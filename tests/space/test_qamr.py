@@ -136,8 +136,8 @@ def test_a_long_passage_loses_distractors_and_keeps_its_answer():
 
 def test_an_annotator_who_marked_words_far_apart_gives_gold_but_no_span():
     library = a_library()
-    passage = hide(Question(library.ids[0], "?", ((0, 3), (3,))), library, random.Random(0), distractors=0)
-    assert passage.gold == ("Page word0", "word0")
+    passage = hide(Question(library.ids[0], "?", ((0, 4), (3,))), library, random.Random(0), distractors=0)
+    assert passage.gold == ("Page .", "word0")
     assert [passage.text[start:end] for start, end in passage.spans] == ["word0"]
 
 

@@ -1,7 +1,6 @@
 """The recipe for sentiment: which sentences teach and which judge, and the true code on a tiny random BERT."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,6 +9,7 @@ from space.demo_models import everyday
 from space.demo_models.judging import wilson_interval
 from space.demo_models.sentiment import EVERYDAY, LABELS, Review, divide, read_reviews
 from space.demo_models.training import Plan
+from space.folders import WEIGHTS
 
 PLAN = Plan(steps=30, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=5)
 
@@ -87,13 +87,13 @@ def test_a_folder_without_an_adapter_is_said(tiny_models, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
     from jax_models.errors import RunError
-    from space.demo_models.adapters import load_adapted
+    from space.demo_models.adapters import load_adapted, load_base
 
     base = tiny_models / "offline" / "minilm-l6"
     with pytest.raises(RunError, match=r"no adapter in .*adapter_model\.safetensors is missing"):
         load_adapted(base, tmp_path, AutoModelForSequenceClassification)
     with pytest.raises(RunError, match=r"run python -m space\.demo_models"):
-        load_adapted(tmp_path, Path("space/weights/sentiment"), AutoModelForSequenceClassification)
+        load_base(tmp_path, AutoModelForSequenceClassification)
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_shipped_weights_judge_everyday_sentences():
 
     if not MINILM_L6.is_ready:
         pytest.skip("run python -m space.demo_models first")
-    model, tokenizer = load_adapted(MINILM_L6.path, Path("space/weights/sentiment"), AutoModelForSequenceClassification)
+    model, tokenizer = load_adapted(MINILM_L6.path, WEIGHTS / "sentiment", AutoModelForSequenceClassification)
     judged = probabilities(model, tokenizer, [review.text for review in EVERYDAY])
     right = sum((yes > no) == bool(review.label) for review, (no, yes) in zip(EVERYDAY, judged, strict=True))
     assert right >= 32
