@@ -1,6 +1,7 @@
 """Summaries of a text of any allowed length: by windows where a model cannot read it at once."""
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from space.jobs import Job, watch
 from space.models import Loaded
 from space.prompts import chat_prompt, plain_prompt
 from space.serving import Space
-from space.windows import whole_sentences, windows
+from space.windows import first_sentences, whole_sentences, windows
 
 LONGEST = 60_000
 SECONDS = 300.0
@@ -20,6 +21,7 @@ WINDOW = 1_000  # tokens; small models lose the thread of more, whatever their c
 SMALLEST = 200
 OVERLAP = 40
 INSTRUCTION = 60  # tokens of the question around a window
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,22 @@ class Length:
     """How long a summary is to be.
 
     Attributes:
-        sentences: of a paragraph, as the model is told.
-        tokens: of a paragraph, at most.
-        paragraphs: at most. A small model keeps to the facts of a short window better than to those of a long one, so a
-            long summary is several short ones.
+        asked: of a paragraph, as the model is told.
+        sentences, tokens: of a paragraph, at most.
+        paragraphs: at most. A small model that is to write many sentences repeats itself, so a long summary is several
+            short ones, each of a window of its own.
     """
 
-    sentences: str
+    asked: str
+    sentences: int
     tokens: int
     paragraphs: int = 1
 
 
 LENGTHS = {
-    "short": Length("one sentence", 60),
-    "medium": Length("three sentences", 120),
-    "long": Length("three sentences", 120, paragraphs=3),
+    "short": Length("one sentence", 1, 60),
+    "medium": Length("three sentences", 3, 120),
+    "long": Length("three sentences", 3, 120, paragraphs=3),
 }
 
 
@@ -56,7 +59,9 @@ class Summary:
         windows: how many there are.
         combining: whether it is their summaries that are read.
         words_in, words_out: words of the text and of the summary.
+        new_numbers: numbers of the finished summary that are not in the text: most often mistakes.
         rate: tokens a second of the latest window.
+        waits_for: what the request waits for, while no model answers yet.
     """
 
     text: str = ""
@@ -65,9 +70,11 @@ class Summary:
     windows: int = 0
     combining: bool = False
     words_in: int = 0
+    new_numbers: tuple[str, ...] = ()
     rate: float = 0.0
     seconds: float = 0.0
     choice: Choice | None = None
+    waits_for: str = "loading the model"
     done: bool = False
 
     @property
@@ -91,8 +98,11 @@ def summarize(space: Space, text: str, *, length: str = "medium", model: str = A
     wanted = LENGTHS[limits.one_of(length, tuple(LENGTHS), name="Length")]
 
     def work(job: Job[Summary]) -> None:
-        with space.store.use("summarize", model, job=job) as loaded:
-            _Run(loaded, wanted, job, replace(first, choice=loaded.choice)).summarize(text)
+        def wait(said: str) -> None:
+            job.tell(replace(first, waits_for=said))
+
+        with space.store.use("summarize", model, job=job, on_wait=wait) as loaded:
+            _Run(loaded, wanted, text, job, replace(first, choice=loaded.choice)).summarize()
 
     first = Summary(words_in=len(text.split()))
     return watch(work, first=first, seconds=SECONDS)
@@ -104,12 +114,13 @@ class _Run:
 
     loaded: Loaded
     wanted: Length
+    source: str
     job: Job[Summary]
     state: Summary
     started: float = field(default_factory=time.monotonic)
 
-    def summarize(self, text: str) -> None:
-        before = LONGEST  # more windows than there can be
+    def summarize(self) -> None:
+        text, before = self.source, LONGEST  # before: more windows than there can be
         while True:
             pieces = self._windows(text)
             notes: list[str] = []
@@ -119,7 +130,7 @@ class _Run:
             text = "\n\n".join(notes)
             # A model that writes more than it reads would go on for ever.
             if len(notes) <= self.wanted.paragraphs or len(notes) >= before:
-                return self._tell(text=text, done=True)
+                return self._tell(text=text, new_numbers=_new_numbers(text, self.source), done=True)
             before = len(notes)
             self._tell(text=text, notes=self.state.notes or tuple(notes), combining=True)
 
@@ -133,7 +144,8 @@ class _Run:
         from space.generation import Progress, Sampling, generate
 
         def tell(progress: Progress) -> None:
-            self._tell(text="\n\n".join((*before, progress.text.strip())), rate=progress.rate)
+            written = first_sentences(progress.text.strip(), self.wanted.sentences)
+            self._tell(text="\n\n".join((*before, written)), rate=progress.rate)
 
         written = generate(
             self.loaded,
@@ -144,15 +156,20 @@ class _Run:
             tell=tell,
         )
         self.job.check()
-        text = written.text.strip()
+        text = first_sentences(written.text.strip(), self.wanted.sentences)
         return text if written.ended else whole_sentences(text)
 
     def _prompt(self, piece: str) -> Any:
         if self.loaded.spec.kind == "seq2seq":
             return plain_prompt(self.loaded, f"summarize: {piece.strip()}")
-        asked = f"Summarize the following text in {self.wanted.sentences}.\n\n{piece.strip()}"
+        asked = f"Summarize the following text in {self.wanted.asked}.\n\n{piece.strip()}"
         return chat_prompt(self.loaded, [{"role": "user", "content": asked}])
 
     def _tell(self, **changes: Any) -> None:
         self.state = replace(self.state, seconds=time.monotonic() - self.started, **changes)
         self.job.tell(self.state)
+
+
+def _new_numbers(summary: str, source: str) -> tuple[str, ...]:
+    known = set(_NUMBER.findall(source))
+    return tuple(dict.fromkeys(number for number in _NUMBER.findall(summary) if number not in known))

@@ -7,7 +7,9 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 _BOUNDARY = re.compile(r"(?<=[.!?\u2026])[\"')\]\u00bb\u201d\u2019]*\s+|(?<=[\u3002\uff01\uff1f])|\n\s*\n\s*")
-_END = re.compile(r"[.!?\u2026][\"')\]\u00bb\u201d\u2019]*(?=\s|$)|[\u3002\uff01\uff1f]")
+# Not after an initial or a title: "J. R. Smith", "Dr. Jones".
+_NO_END = r"(?<!\b[A-Z]\.)(?<!\b(?:Mr|Dr|St|No)\.)(?<!\bMrs\.)(?<!\bProf\.)"
+_END = re.compile(rf"[.!?\u2026]{_NO_END}[\"')\]\u00bb\u201d\u2019]*(?=\s|$)|[\u3002\uff01\uff1f]")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ def whole_sentences(text: str) -> str:
     """`text` up to the end of its last whole sentence; all of it if it has none."""
     ends = [match.end() for match in _END.finditer(text)]
     return text[: ends[-1]] if ends else text
+
+
+def first_sentences(text: str, number: int) -> str:
+    """So many sentences of `text`; all of it if it has fewer."""
+    ends = [match.end() for match in _END.finditer(text)]
+    return text[: ends[number - 1]] if len(ends) >= number else text
 
 
 def _fitting(pieces: list[_Piece], tokens: int) -> int:

@@ -65,7 +65,7 @@ def _build(space: Space) -> None:
             with gr.Row():
                 run = gr.Button("Summarize", variant="primary")
                 stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
-                upload = gr.UploadButton("Upload .txt or .md", file_types=list(SUFFIXES), type="filepath")
+                upload = gr.UploadButton("Upload a file", file_types=list(SUFFIXES), type="filepath")
             gr.Examples([[example] for example in EXAMPLES], [text], label="Examples")
             with gr.Accordion("Settings", open=False):
                 model = model_picker(space, "summarize")
@@ -92,8 +92,8 @@ def _build(space: Space) -> None:
             model: "auto", or a model's key.
 
         Returns:
-            the model that answered, the summary, the number of words in and out, and how many windows were read. Until
-            the last reply the summary is unfinished.
+            the model that answered, the summary, the number of words in and out, the numbers in it that are not in the
+            text, and how many windows were read. Until the last reply the summary is unfinished.
         """
         for answer in summarize(space, text, length=length, model=model):
             yield {
@@ -101,6 +101,7 @@ def _build(space: Space) -> None:
                 "summary": answer.text,
                 "words_in": answer.words_in,
                 "words_out": answer.words_out,
+                "new_numbers": list(answer.new_numbers),
                 "windows": max(len(answer.notes), answer.windows),
                 "done": answer.done,
             }
@@ -110,15 +111,16 @@ def _build(space: Space) -> None:
 
 def _status(answer: Summary) -> str:
     if answer.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, answer.waits_for, busy=True)
     place = f"window {answer.window} of {answer.windows}" if answer.windows > 1 else ""
     if answer.combining and not answer.done:
         place = f"combining {len(answer.notes)} summaries" + (f", {place}" if place else "")
     if answer.done and answer.notes:
         place = f"{len(answer.notes)} windows"
     words = f"{answer.words_in:,} words to {answer.words_out:,} ({answer.ratio:.0%})"
+    numbers = f"not in the text: {', '.join(answer.new_numbers)}" if answer.new_numbers else ""
     rate = f"{answer.rate:.0f} tokens/s" if answer.rate else ""
-    return status_html(answer.choice, place, words, f"{answer.seconds:.1f} s", rate, busy=not answer.done)
+    return status_html(answer.choice, place, words, numbers, f"{answer.seconds:.1f} s", rate, busy=not answer.done)
 
 
 PAGE = Page("Summarize", "summarize", "The gist of a text, however long: nothing of it is left unread.", _build)

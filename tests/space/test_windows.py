@@ -6,7 +6,7 @@ import pytest
 
 transformers = pytest.importorskip("transformers")
 
-from space.windows import whole_sentences, windows  # noqa: E402
+from space.windows import first_sentences, whole_sentences, windows  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,7 @@ def tokens(tokenizer, text: str) -> int:
 
 
 SENTENCES = " ".join(f"Sentence number {number} says something of its own." for number in range(60))
+TWO = "Dr. Jones and J. R. Smith paid 3.5 euros. They left!"
 ONE_WORD = "".join(str(number) for number in range(900))
 ODD = f"{' '.join(map(str, range(200)))}\n\nA line.\n\n\n{ONE_WORD}" + "\u2603 \u00fc? ! ... End"
 
@@ -64,3 +65,11 @@ def test_windows_have_about_the_same_length(tokenizer):
 )
 def test_an_unfinished_sentence_is_cut(text, kept):
     assert whole_sentences(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [(1, "Dr. Jones and J. R. Smith paid 3.5 euros."), (2, TWO), (3, TWO)],
+)
+def test_the_first_sentences_are_taken_whole(number, kept):
+    assert first_sentences(TWO, number) == kept
