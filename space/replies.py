@@ -42,6 +42,7 @@ class Reply:
         tokens: what it has written.
         context_left: tokens that still fit.
         dropped: messages at the front of the history that did not fit and were left out.
+        waits_for: what the request waits for, while no model answers yet.
     """
 
     text: str = ""
@@ -54,6 +55,7 @@ class Reply:
     first_seconds: float = 0.0
     seconds: float = 0.0
     choice: Choice | None = None
+    waits_for: str = "loading the model"
     done: bool = False
 
 
@@ -89,9 +91,13 @@ def reply(
     seed = limits.seed(seed)
 
     def work(job: Job[Reply]) -> None:
-        with space.store.use("chat", model, job=job) as loaded:
+        def wait(said: str) -> None:
+            job.tell(Reply(waits_for=said))
+
+        with space.store.use("chat", model, job=job, on_wait=wait) as loaded:
             from space.generation import Progress, Sampling, generate
 
+            job.tell(Reply(seed=seed, choice=loaded.choice))
             prompt, dropped = fit(loaded, messages, system=system, message=message, room=room)
 
             def told(progress: Progress, *, done: bool = False) -> Reply:

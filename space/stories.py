@@ -41,6 +41,7 @@ class Story:
         seed: of the random numbers; the same input with the same seed gives the same story on the same machine.
         tokens: written in this run.
         dropped: tokens at the beginning of the story that the model could not see any more.
+        waits_for: what the request waits for, while no model answers yet.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Story:
     seconds: float = 0.0
     dropped: int = 0
     choice: Choice | None = None
+    waits_for: str = "loading the model"
     done: bool = False
 
 
@@ -80,9 +82,13 @@ def tell_story(
     begun = limits.text(begun, name="The story", longest=LONGEST_STORY, shortest=0)
 
     def work(job: Job[Story]) -> None:
-        with space.store.use("story", model, job=job) as loaded:
+        def wait(said: str) -> None:
+            job.tell(Story(begun, seed, waits_for=said))
+
+        with space.store.use("story", model, job=job, on_wait=wait) as loaded:
             from space.generation import Progress, Sampling, generate
 
+            job.tell(Story(begun, seed, choice=loaded.choice))
             start = begun or ("" if follows_instructions(loaded) else _opening(idea, genre))
             prompt, dropped = _prompt(loaded, idea, genre, start, room=tokens)
 

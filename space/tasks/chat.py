@@ -203,7 +203,9 @@ def _sliders(name: str) -> tuple[float, float, float]:
 
 def _status(answer: Reply, forgotten: int) -> str:
     if answer.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, answer.waits_for, busy=True)
+    if not answer.tokens:
+        return status_html(answer.choice, "reading", busy=True)
     missing = answer.dropped + forgotten
     return status_html(
         answer.choice,

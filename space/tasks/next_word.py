@@ -70,6 +70,7 @@ class NextWords:
         kept_probability: what the model gives to them together.
         read: how many tokens of the text the model has read, the last ones.
         unread: how many at its beginning it could not.
+        waits_for: what the request waits for, while no model answers yet.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -78,6 +79,7 @@ class NextWords:
     read: int = 0
     unread: int = 0
     choice: Choice | None = None
+    waits_for: str = "loading the model"
     seconds: float = 0.0
 
 
@@ -107,7 +109,10 @@ def predict(
     rows = limits.whole(rows, name="Rows", low=1, high=MOST_ROWS)
 
     def work(job: Job[NextWords]) -> None:
-        with space.store.use("next_word", model, job=job) as loaded:
+        def wait(said: str) -> None:
+            job.tell(NextWords(waits_for=said))
+
+        with space.store.use("next_word", model, job=job, on_wait=wait) as loaded:
             import torch
 
             from space.generation import Sampling, filters
@@ -248,7 +253,7 @@ def _row(candidate: Candidate) -> str:
 
 def _status(answer: NextWords) -> str:
     if answer.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, answer.waits_for, busy=True)
     return status_html(
         answer.choice,
         f"{answer.read:,} tokens read",

@@ -98,7 +98,9 @@ def _build(space: Space) -> None:
 
 def _status(answer: Story) -> str:
     if answer.choice is None:
-        return status_html(None, "loading the model", busy=True)
+        return status_html(None, answer.waits_for, busy=True)
+    if not answer.tokens:
+        return status_html(answer.choice, "reading", busy=True)
     return status_html(
         answer.choice,
         f"seed {answer.seed}",
