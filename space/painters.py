@@ -28,7 +28,7 @@ class Native:
 
 
 NATIVE = {
-    "wardrobe": Native((32,), 20, 3.0),
+    "wardrobe": Native((32,), 20, 5.0),
     "stable-diffusion-1.5": Native((512, 768), 25, 7.5),
     "flux2-klein-4b": Native((1024, 768, 512), 4, 1.0),
 }
