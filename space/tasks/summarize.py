@@ -59,7 +59,7 @@ def _build(space: Space) -> None:
     with gr.Row(equal_height=False):
         with gr.Column():
             text = gr.Textbox(
-                EXAMPLES[0], label="Text", lines=12, max_lines=18, max_length=LONGEST, placeholder="Paste or upload one."
+                EXAMPLES[0], label="Text", lines=12, max_lines=18, max_length=LONGEST, placeholder="Paste a text."
             )
             length = gr.Radio(list(LENGTHS), value="medium", label="Length")
             with gr.Row():
