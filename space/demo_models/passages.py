@@ -70,7 +70,8 @@ def hide(
         rng.shuffle(order)
     kept = _within(order, own, library.sentences, max_characters)
     if not answerable:
-        kept = [name for name in kept if name != own] or _others(own, library, rng, 1)
+        kept = [name for name in kept if name != own]
+        kept = kept or _others(own, library, rng, 1) or _neighbours(own, library, 1)
     return _passage(question, kept, library.sentences)
 
 
@@ -84,8 +85,10 @@ def _neighbours(own: str, library: Library, count: int) -> list[str]:
 
 
 def _others(own: str, library: Library, rng: random.Random, count: int) -> list[str]:
+    """Sentences of other pages by chance; all of them if there are not more."""
     found: list[str] = []
-    while len(found) < count:
+    there_are = len(library.ids) - len(library.pages[page(own)])
+    while len(found) < min(count, there_are):
         name = rng.choice(library.ids)
         if page(name) != page(own) and name not in found:
             found.append(name)

@@ -111,7 +111,8 @@ def make(qamr: Qamr, *, base: Path, plan: Plan, out: Path, test_questions: int =
         model,
         plan=plan,
         batches=lambda epoch: _batches(training, plan, epoch),
-        loss_of=lambda passages: span_loss(model, tokenizer, passages),
+        # peft's own forward leaves out the token types, which tell question and passage apart.
+        loss_of=lambda passages: span_loss(model.base_model, tokenizer, passages),
         folder=out,
         report=show_progress,
     )

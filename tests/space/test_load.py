@@ -17,7 +17,7 @@ MB = 1_000_000
 CALLS: dict[str, dict[str, Any]] = {
     "/summarize": {"text": "The report says that prices rose. They rose by a lot. Nobody knows why they rose. " * 4},
     "/next_word": {"text": "Once upon a time"},
-    "/story": {"prompt": "A fox finds a key."},
+    "/story": {"idea": "A fox finds a key."},
     "/sentiment": {"text": "A warm and funny film."},
     "/chat": {"message": "Hello!"},
     "/answer": {"question": "Who wrote the letter?", "context": "Anna wrote the letter in Rome. It was May. " * 20},

@@ -73,7 +73,9 @@ def test_merged_weights_give_the_logits_of_the_adapter_beside_the_base(made, tin
 
     base, adapter = tiny_models / "offline" / "minilm-l6", made[0] / "adapter"
     merged, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
-    beside = PeftModel.from_pretrained(load_base(base, AutoModelForQuestionAnswering)[0], str(adapter)).eval()
+    beside = (
+        PeftModel.from_pretrained(load_base(base, AutoModelForQuestionAnswering)[0], str(adapter)).eval().base_model
+    )
     untrained, _ = load_base(base, AutoModelForQuestionAnswering)
     batch = tokenizer("Who wrote it?", "Anna wrote it in Rome.", return_tensors="pt")
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """The recipe for sentiment: which sentences teach and which judge, and the true code on a tiny random BERT."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -56,7 +57,13 @@ def test_the_recipe_learns_and_its_adapter_knows_its_labels(tiny_models, tmp_pat
     good, bad = "I loved this wonderful film.", "What a terrible and dull waste, I hated it."
     reviews = [Review(good, 1), Review(bad, 0)] * 40
     base = tiny_models / "offline" / "minilm-l6"
-    metrics = make(reviews, [Review(good, 1), Review(bad, 0)], base=base, plan=PLAN, out=tmp_path)
+    metrics = make(
+        reviews,
+        [Review(good, 1), Review(bad, 0)],
+        base=base,
+        plan=replace(PLAN, steps=80, learning_rate=3e-2),
+        out=tmp_path,
+    )
     assert metrics["test"]["accuracy"] == 100.0
     assert metrics["everyday"]["n"] == 40
     adapter = tmp_path / "adapter"
