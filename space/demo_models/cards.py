@@ -57,7 +57,7 @@ Data: QAMR (Michael et al., NAACL 2018, arXiv 1711.05885), MIT licence, `qamr_de
 {validation} on other pages for the margin. Treebank tokens were turned into natural text. Each pass hides every
 sentence anew among others of its page or of other pages (at most {first} in the first pass over the questions, {last}
 later); 15 % of the passages lack it. All annotators' spans count as right (the loss is minus the log of their summed
-probability). {steps} steps of {batch_size} questions, AdamW at {learning_rate:g}, {minutes} CPU minutes on one core.
+probability). {steps} steps of {batch_size} questions, AdamW at {learning_rate:g}, {minutes} CPU minutes.
 
 ## Limits
 English only. It copies spans and cannot count, compare or infer; it has seen only some 450 sentences with questions, of
@@ -83,7 +83,7 @@ wrong: {wrong}.
 ## Training
 Data: sentence polarity dataset 1.0 (Bo Pang and Lillian Lee, "Seeing stars", ACL 2005), CC BY 4.0, as NLTK distributes
 it: {training} sentences of film reviews, labelled by whether the whole review was fresh or rotten. {steps} steps of
-{batch_size}, AdamW at {learning_rate:g}, dropout, label smoothing 0.05, {minutes} CPU minutes on one core.
+{batch_size}, AdamW at {learning_rate:g}, dropout, label smoothing 0.05, {minutes} CPU minutes.
 
 ## Limits
 English only; there is no "neutral": plain facts get a label too. A sentence inherited its label from its review, so
