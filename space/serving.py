@@ -76,6 +76,7 @@ class GuardedBlocks(gr.Blocks):
         """
         try:
             if not named.get("iterator"):
+                inputs = [_writable(value) for value in inputs]
                 _check_values(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs)
             return await super().process_api(block_fn, inputs, **named)
         except gr.Error:
@@ -91,6 +92,15 @@ class GuardedBlocks(gr.Blocks):
 
 
 _UPLOADED = "A file must be one that was uploaded here."
+
+
+def _writable(value: Any) -> Any:
+    """A value without halves of characters (lone surrogates), which JSON can bring and no reply can carry."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "ignore").decode()
+    if isinstance(value, dict):
+        return {_writable(name): _writable(inner) for name, inner in value.items()}
+    return [_writable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _check_values(function: BlockFunction, values: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """Tiny models for the tests of the Space, and the environment in which the app finds them instead of real ones."""
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ import pytest
 
 if TYPE_CHECKING:
     from space.serving import Space
+
+
+REAL_MODELS = os.environ.get("SPACE_MODELS_DIR")  # before `tiny_models` names its own
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,3 +57,17 @@ def tiny_space(tiny_models: Path) -> "Space":
     from space.serving import Space
 
     return Space(ModelStore(Chooser("hub", cached=cached_folder), load, budget=10**12), RateLimit(0))
+
+
+@pytest.fixture
+def minilm(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real MiniLM, on which the shipped adapters sit, where `python -m space.demo_models` has put it."""
+    from space.demo_models.base_models import MINILM_L6
+
+    if REAL_MODELS is None:
+        monkeypatch.delenv("SPACE_MODELS_DIR", raising=False)
+    else:
+        monkeypatch.setenv("SPACE_MODELS_DIR", REAL_MODELS)
+    if not MINILM_L6.is_ready:
+        pytest.skip("run python -m space.demo_models first")
+    return MINILM_L6.path

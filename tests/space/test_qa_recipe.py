@@ -214,21 +214,18 @@ SHIPPED = WEIGHTS / "question_answering"
         ("Who was her husband?", "Pierre Curie"),
     ],
 )
-def test_shipped_weights_read_a_paragraph(question, answer):
+def test_shipped_weights_read_a_paragraph(minilm, question, answer):
     from transformers import AutoModelForQuestionAnswering
 
     from space.demo_models.adapters import load_adapted, read_calibration
-    from space.demo_models.base_models import MINILM_L6
     from space.demo_models.reading import answer as read
 
-    if not MINILM_L6.is_ready:
-        pytest.skip("run python -m space.demo_models first")
     text = (
         "Marie Curie was born in Warsaw in 1867. She moved to Paris to study physics and mathematics. There she met "
         "her husband, Pierre Curie. In 1903 she won the Nobel Prize in Physics together with him and Henri Becquerel. "
         "The notebooks she used are still radioactive."
     )
-    model, tokenizer = load_adapted(MINILM_L6.path, SHIPPED, AutoModelForQuestionAnswering)
+    model, tokenizer = load_adapted(minilm, SHIPPED, AutoModelForQuestionAnswering)
     found = read(model, tokenizer, [Passage(question, text, (), ())])[0]
     assert f1(found.text, (answer,)) >= 0.5
     assert found.margin > read_calibration(SHIPPED)["no_answer_threshold"]

@@ -61,7 +61,7 @@ def test_the_recipe_learns_and_its_adapter_knows_its_labels(tiny_models, tmp_pat
         reviews,
         [Review(good, 1), Review(bad, 0)],
         base=base,
-        plan=replace(PLAN, steps=80, learning_rate=3e-2),
+        plan=replace(PLAN, steps=80, learning_rate=1e-2),
         out=tmp_path,
     )
     assert metrics["test"]["accuracy"] == 100.0
@@ -104,16 +104,13 @@ def test_a_folder_without_an_adapter_is_said(tiny_models, tmp_path):
 
 
 @pytest.mark.slow
-def test_shipped_weights_judge_everyday_sentences():
+def test_shipped_weights_judge_everyday_sentences(minilm):
     from transformers import AutoModelForSequenceClassification
 
     from space.demo_models.adapters import load_adapted
-    from space.demo_models.base_models import MINILM_L6
     from space.demo_models.sentiment import probabilities
 
-    if not MINILM_L6.is_ready:
-        pytest.skip("run python -m space.demo_models first")
-    model, tokenizer = load_adapted(MINILM_L6.path, WEIGHTS / "sentiment", AutoModelForSequenceClassification)
+    model, tokenizer = load_adapted(minilm, WEIGHTS / "sentiment", AutoModelForSequenceClassification)
     judged = probabilities(model, tokenizer, [review.text for review in EVERYDAY])
     right = sum((yes > no) == bool(review.label) for review, (no, yes) in zip(EVERYDAY, judged, strict=True))
     assert right >= 32
