@@ -16,14 +16,14 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a download by plain HTTP can
 
 import gradio as gr
 
-from space.choosing import Choice, Chooser, mode_from_environment
 from space.gpu import preload
-from space.home import build_home
 from space.limits import RateLimit
-from space.models import Loaded, ModelStore
+from space.models.choosing import Choice, Chooser, mode_from_environment
+from space.models.store import Loaded, ModelStore
 from space.serving import LANES, GuardedBlocks, Space
 from space.tasks import PAGES
-from space.theme import HEAD, STYLES, theme
+from space.ui.home import build_home
+from space.ui.theme import HEAD, STYLES, theme
 
 TITLE = "Classic architectures"
 QUEUE = 64  # requests that may wait; more are told to come back later
@@ -56,7 +56,7 @@ def make_space() -> Space:
     Raises:
         ValueError: a variable holds something else than it may.
     """
-    from space.hub import cached_folder, download
+    from space.models.hub import cached_folder, download
 
     store = ModelStore(
         chooser=Chooser(mode_from_environment(), cached=cached_folder),
@@ -68,7 +68,7 @@ def make_space() -> Space:
 
 
 def _load(choice: Choice) -> Loaded:
-    from space.loading import load  # imports PyTorch, which takes seconds
+    from space.models.loading import load  # imports PyTorch, which takes seconds
 
     return load(choice)
 

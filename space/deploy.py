@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jax_models.command_line import Parser
 from jax_models.errors import RunError, UsageError, run_cli
-from space import front_matter
-from space.import_graph import OWN
-from space.staging import MARKER, MB, Staged, problems, stage
+from space.publishing import front_matter
+from space.publishing.import_graph import OWN
+from space.publishing.staging import MARKER, MB, Staged, problems, stage
 
 HELP = """
 Stages a folder that runs alone (the app, what it imports, its weights, README.md and requirements.txt), checks it as

@@ -12,11 +12,11 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from space.catalog import TASKS
-from space.choosing import NotReady
 from space.jobs import TooLong
 from space.limits import BadInput
-from space.models import ModelStore
+from space.models.catalog import TASKS
+from space.models.choosing import NotReady
+from space.models.store import ModelStore
 
 SECONDS = 60  # that a call may hold the GPU; shorter calls wait less in ZeroGPU's queue
 log = logging.getLogger("space")

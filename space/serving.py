@@ -15,7 +15,7 @@ from gradio.exceptions import InvalidPathError
 from space.gpu import on_gpu
 from space.jobs import TooLong
 from space.limits import BadInput, RateLimit, client_of
-from space.models import ModelStore
+from space.models.store import ModelStore
 
 log = logging.getLogger("space")
 LANES = 2  # requests that compute at the same time; the others queue

@@ -17,11 +17,11 @@ from jax_models.command_line import Parser, positive
 from jax_models.data import Dataset
 from jax_models.errors import UsageError, run_cli
 from jax_models.evaluation import predict_probabilities
-from space.checkpoints import find_checkpoints
 from space.demo_models.picture_card import GUIDANCE, update_card
 from space.demo_models.picture_reading import colours_of, greys_of
 from space.demo_models.wardrobe import COLOURS, GARMENTS, PALETTE, Request, evaluation_requests, pad, tint
-from space.networks import load_classifier
+from space.labs.checkpoints import find_checkpoints
+from space.labs.networks import load_classifier
 
 DESCRIPTION = """\
 Paints the 100 evaluation prompts, ten garments in ten colours, and judges each picture by its pixels alone: the garment

@@ -23,7 +23,7 @@ from seq2seq.scoring import score
 from seq2seq.vocabulary import Symbols
 from space.demo_models.lab_cards import write_cards
 from space.folders import WEIGHTS
-from space.network_files import arrays_of, filled, save_weights
+from space.labs.network_files import arrays_of, filled, save_weights
 
 DESCRIPTION = """\
 Trains what is missing of the vision lab's networks and of the attention lab's model, by the usual recipes, the quick

@@ -7,7 +7,7 @@ from typing import Any
 
 from space.demo_models.passages import Company, Library, Passage, hide
 from space.demo_models.qamr import Question
-from space.demo_models.spans import best_spans
+from space.demo_models.span_scores import best_spans
 
 MAX_TOKENS = 384
 # Distractors at most, epoch by epoch (the last holds from then on): to find a phrase is learnt on short passages, which

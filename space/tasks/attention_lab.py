@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from space import limits
-from space.attention_map import map_html, symbols_html
-from space.checkpoints import Checkpoint, find_checkpoints, without_folder
-from space.choosing import AUTO
 from space.jobs import Job, watch
-from space.lab_panels import how_to_train, project_badge
+from space.labs.checkpoints import Checkpoint, find_checkpoints, without_folder
+from space.labs.shelf import Shelf
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.shelf import Shelf
-from space.widgets import Page, header, on_run, status_html, status_line
+from space.ui.attention_map import map_html, symbols_html
+from space.ui.lab_panels import how_to_train, project_badge
+from space.ui.widgets import Page, header, on_run, status_html, status_line
 
 if TYPE_CHECKING:
-    from space.networks import Reader, Written
+    from space.labs.networks import Reader, Written
 
 LONGEST = 1_000
 SECONDS = 120.0
@@ -44,7 +44,7 @@ def make_shelf() -> Shelf["Reader"]:
     """Where the models are kept. JAX is imported when the first one is loaded."""
 
     def load(checkpoint: Checkpoint) -> "Reader":
-        from space.networks import load_reader
+        from space.labs.networks import load_reader
 
         return load_reader(checkpoint)
 

@@ -7,12 +7,12 @@ import gradio as gr
 from gradio.context import Context
 
 from space import limits
-from space.choosing import AUTO
-from space.conversation import bounded, checked
-from space.prompts import Message
-from space.replies import DEFAULT, LONGEST, LONGEST_SYSTEM, MOST_TOKENS, PRESETS, SYSTEM, Reply, reply
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.text.conversation import bounded, checked
+from space.text.prompts import Message
+from space.text.replies import DEFAULT, LONGEST, LONGEST_SYSTEM, MOST_TOKENS, PRESETS, SYSTEM, Reply, reply
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 EXAMPLES = (
     "Why is the sky blue?",

@@ -9,10 +9,10 @@ from typing import Any
 import gradio as gr
 
 from space import limits
-from space.choosing import AUTO, Choice
 from space.jobs import Job, watch
+from space.models.choosing import AUTO, Choice
 from space.serving import Space
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 LONGEST = 4_000
 LONGEST_TOKEN = 200
@@ -115,7 +115,7 @@ def predict(
         with space.store.use("next_word", model, job=job, on_wait=wait) as loaded:
             import torch
 
-            from space.generation import Sampling, filters
+            from space.text.generation import Sampling, filters
 
             started = time.monotonic()
             ids = loaded.tokenizer(text, return_tensors="pt").input_ids

@@ -5,12 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from space.answers import LONGEST_CONTEXT, LONGEST_QUESTION, MOST_ANSWERS, Reading, answer
-from space.answers_view import SCROLL, answer_html, candidates_html, passage_html
-from space.choosing import AUTO
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.uploads import decode
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.text.answers import LONGEST_CONTEXT, LONGEST_QUESTION, MOST_ANSWERS, Reading, answer
+from space.text.uploads import decode
+from space.ui.answers_view import SCROLL, answer_html, candidates_html, passage_html
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 MOST_BYTES = 4 * LONGEST_CONTEXT
 LIGHTHOUSE = (

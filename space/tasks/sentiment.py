@@ -7,8 +7,9 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from space import limits
-from space.choosing import AUTO
-from space.sentiment import (
+from space.models.choosing import AUTO
+from space.serving import Space
+from space.text.sentiment import (
     LONGEST,
     MOST_CHARACTERS,
     MOST_TEXTS,
@@ -18,10 +19,9 @@ from space.sentiment import (
     analyse_sheet,
     judged_sheet,
 )
-from space.sentiment_view import verdict_html, verdicts_html, words_html
-from space.serving import Space
-from space.spreadsheets import MOST_BYTES, MOST_ROWS, read_sheet, write_sheet
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.text.spreadsheets import MOST_BYTES, MOST_ROWS, read_sheet, write_sheet
+from space.ui.sentiment_view import verdict_html, verdicts_html, words_html
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 EXAMPLES = (
     "A warm, funny film that never loses its nerve, even when the plot does.",

@@ -5,10 +5,10 @@ from typing import Any
 
 import gradio as gr
 
-from space.choosing import AUTO
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.stories import GENRES, LENGTHS, LONGEST_IDEA, LONGEST_STORY, Story, tell_story
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.text.stories import GENRES, LENGTHS, LONGEST_IDEA, LONGEST_STORY, Story, tell_story
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 EXAMPLES = (
     ("a lighthouse keeper who finds a letter in a bottle", "adventure", "short"),

@@ -9,10 +9,10 @@ from typing import Any
 import gradio as gr
 
 from space import limits
-from space.choosing import AUTO
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.summaries import LENGTHS, LONGEST, Summary, summarize
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.text.summaries import LENGTHS, LONGEST, Summary, summarize
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 UPLOAD_BYTES = 4 * LONGEST
 SUFFIXES = (".txt", ".md")

@@ -9,13 +9,13 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from space.choosing import AUTO
-from space.painters import NATIVE, recall, sizes_of
-from space.painting import MOST_IMAGES, Painting, paint
-from space.pictures import read_upload
-from space.recipes import LONGEST, MAX_GUIDANCE, MAX_STEPS, Recipe
+from space.images.painters import NATIVE, recall, sizes_of
+from space.images.painting import MOST_IMAGES, Painting, paint
+from space.images.pictures import read_upload
+from space.images.recipes import LONGEST, MAX_GUIDANCE, MAX_STEPS, Recipe
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
 
 EXAMPLES = ("a red sneaker", "a blue dress on black", "a yellow handbag, studio photo", "green trousers")
 OWN_SIZE = "The model's own"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from space.small_images import as_data_url
+from space.labs.small_images import as_data_url
 
 SIDE = 280
 PEN = 22

@@ -7,14 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from space.checkpoints import find_checkpoints
-from space.drawing import drawing_pad
-from space.lab_panels import how_to_train, project_badge
+from space.labs.checkpoints import find_checkpoints
+from space.labs.small_images import as_data_url
+from space.labs.voting import DATASETS, Ballot, Opinion, classify, make_shelf, title_of, trained_on, training_command
 from space.serving import Space
-from space.small_images import as_data_url
 from space.tasks.vision_examples import EXAMPLES
-from space.voting import DATASETS, Ballot, Opinion, classify, make_shelf, title_of, trained_on, training_command
-from space.widgets import Page, header, on_run, status_html, status_line
+from space.ui.drawing import drawing_pad
+from space.ui.lab_panels import how_to_train, project_badge
+from space.ui.widgets import Page, header, on_run, status_html, status_line
 
 
 def _build(space: Space) -> None:

@@ -49,11 +49,11 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tiny_space(tiny_models: Path) -> "Space":
     """The parts of an app that answers with the tiny hub models, loaded as real ones are."""
     pytest.importorskip("gradio")
-    from space.choosing import Chooser
-    from space.hub import cached_folder
     from space.limits import RateLimit
-    from space.loading import load
-    from space.models import ModelStore
+    from space.models.choosing import Chooser
+    from space.models.hub import cached_folder
+    from space.models.loading import load
+    from space.models.store import ModelStore
     from space.serving import Space
 
     return Space(ModelStore(Chooser("hub", cached=cached_folder), load, budget=10**12), RateLimit(0))

@@ -5,11 +5,11 @@ import pytest
 pytest.importorskip("gradio")
 torch = pytest.importorskip("torch")
 
-from space.conversation import LONGEST_MESSAGE, MOST_MESSAGES, bounded, checked, fit  # noqa: E402
 from space.jobs import Job  # noqa: E402
 from space.limits import BadInput  # noqa: E402
-from space.replies import PRESETS, reply  # noqa: E402
 from space.tasks.chat import _stored, _until  # noqa: E402
+from space.text.conversation import LONGEST_MESSAGE, MOST_MESSAGES, bounded, checked, fit  # noqa: E402
+from space.text.replies import PRESETS, reply  # noqa: E402
 
 HISTORY = [{"role": "user", "content": "Who wrote the letter?"}, {"role": "assistant", "content": "Anna wrote it."}]
 

@@ -20,13 +20,13 @@ from jax_models.errors import RunError
 from jax_models.evaluation import predict_probabilities
 from jax_models.training.state import take_apart
 from space import folders
-from space.checkpoints import find_checkpoints, search_folders, without_folder
 from space.demo_models.lab_cards import write_cards
 from space.demo_models.labs import train_network
 from space.jobs import Job, Stopped
-from space.network_files import load_weights
-from space.networks import load_classifier, load_reader
-from space.shelf import Shelf
+from space.labs.checkpoints import find_checkpoints, search_folders, without_folder
+from space.labs.network_files import load_weights
+from space.labs.networks import load_classifier, load_reader
+from space.labs.shelf import Shelf
 
 WEIGHTS = folders.WEIGHTS
 
@@ -81,7 +81,7 @@ def test_an_unfinished_or_broken_run_is_not_offered(tmp_path):
 
 
 def test_finding_imports_no_jax():
-    code = "import sys, space.checkpoints as c; c.find_checkpoints('vision'); print('jax' in sys.modules)"
+    code = "import sys, space.labs.checkpoints as c; c.find_checkpoints('vision'); print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

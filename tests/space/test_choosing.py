@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from space.catalog import MODELS, TASKS
-from space.choosing import RETRY_SECONDS, Chooser, NotReady, mode_from_environment
 from space.jobs import Stopped
 from space.limits import BadInput
+from space.models.catalog import MODELS, TASKS
+from space.models.choosing import RETRY_SECONDS, Chooser, NotReady, mode_from_environment
 
 
 def chooser(mode="auto", *, cached=(), online=True, **more) -> Chooser:

@@ -16,7 +16,7 @@ from live import serve
 
 from jax_models.errors import RunError, UsageError
 from space import deploy
-from space.staging import MARKER, stage
+from space.publishing.staging import MARKER, stage
 from space.tasks import PAGES
 
 CALLS = {
@@ -113,10 +113,12 @@ def hub():
 
 
 @pytest.fixture
-def upload(hub, monkeypatch):
+def upload(hub, monkeypatch, tmp_path):
     """Runs the command with that hub as the hub."""
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    # What this hub answers must not become what other programs of the user remember of the real one.
+    monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "agent_harnesses.json"))
 
     def with_token(token, *arguments):
         monkeypatch.setenv("HF_TOKEN", token)

@@ -9,11 +9,11 @@ import tiny_diffusion
 import torch
 from torch.nn import functional
 
-from space.diffusion import denoise, revision_of, takes, unread_tokens
 from space.folders import WEIGHTS
+from space.images.diffusion import denoise, revision_of, takes, unread_tokens
+from space.images.previews import clean_latents, linear_map, previews
+from space.images.recipes import Recipe
 from space.jobs import Job, Stopped
-from space.previews import clean_latents, linear_map, previews
-from space.recipes import Recipe
 
 # DPM-Solver hands PyTorch tensors to NumPy in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -177,7 +177,7 @@ def test_a_linear_map_shows_about_what_the_vae_decodes():
 
 @pytest.mark.parametrize("make", [tiny_diffusion.stable_diffusion, tiny_diffusion.flux])
 def test_a_large_vae_is_shown_by_its_linear_map(make, monkeypatch):
-    monkeypatch.setattr("space.previews.SMALL_VAE", 0)
+    monkeypatch.setattr("space.images.previews.SMALL_VAE", 0)
     steps = []
     paint(make(), tell=steps.append, preview_seconds=0)
     assert {step.preview.size for step in steps} == {(16, 16)}

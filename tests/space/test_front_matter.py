@@ -6,8 +6,8 @@ pytest.importorskip("gradio")
 
 from packaging.specifiers import SpecifierSet
 
-from space import front_matter
-from space.staging import ROOT
+from space.publishing import front_matter
+from space.publishing.staging import ROOT
 
 
 def front(**changes):

@@ -10,8 +10,8 @@ pytest.importorskip("gradio")
 
 import torch
 
-from space.generation import Progress, Sampling, _GumbelNoise, _Listener, _processors, generate
 from space.jobs import Job, TooLong, watch
+from space.text.generation import Progress, Sampling, _GumbelNoise, _Listener, _processors, generate
 
 PROMPT = "Once upon a time there was a small fox"
 SAMPLED = Sampling(temperature=1.0, top_k=50, top_p=0.95, seed=7)

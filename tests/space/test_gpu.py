@@ -12,10 +12,10 @@ pytest.importorskip("gradio")
 import gradio as gr
 
 from space import gpu
-from space.choosing import Choice, Chooser, NotReady
 from space.jobs import TooLong
 from space.limits import BadInput, RateLimit
-from space.models import Loaded, ModelStore
+from space.models.choosing import Choice, Chooser, NotReady
+from space.models.store import Loaded, ModelStore
 from space.serving import Space
 
 

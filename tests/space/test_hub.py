@@ -11,10 +11,10 @@ pytest.importorskip("gradio")
 from hub_server import Hub, Repository, serve_hub
 from huggingface_hub import constants
 
-from space import hub, hub_files
-from space.catalog import MODELS
-from space.choosing import NotReady, hub_answers
 from space.jobs import Stopped
+from space.models import hub, hub_files
+from space.models.catalog import MODELS
+from space.models.choosing import NotReady, hub_answers
 
 SENTIMENT = MODELS["distilbert-sst2"]
 IMAGES = MODELS["stable-diffusion-1.5"]

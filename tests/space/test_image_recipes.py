@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from space.images.recipes import COMMON, MAX_SEED, OWN, Recipe, read_recipe, write_recipe
 from space.limits import BadInput
-from space.recipes import COMMON, MAX_SEED, OWN, Recipe, read_recipe, write_recipe
 
 RECIPE = Recipe("a red sneaker", "blue", 20, 7.5, 512, 123, "stable-diffusion-1.5", "f" * 40)
 

@@ -11,13 +11,13 @@ pytest.importorskip("transformers")
 import torch
 from huggingface_hub import constants
 
-from space import catalog, loading
-from space.catalog import MODELS, TASKS
-from space.choosing import Choice, NotReady
-from space.cores import usable_cores
-from space.hub import cached_folder
 from space.jobs import Job
-from space.loading import load
+from space.models import catalog, loading
+from space.models.catalog import MODELS, TASKS
+from space.models.choosing import Choice, NotReady
+from space.models.cores import usable_cores
+from space.models.hub import cached_folder
+from space.models.loading import load
 
 
 def some_job() -> Job:

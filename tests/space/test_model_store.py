@@ -14,11 +14,11 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from space import models
-from space.catalog import TASKS
-from space.choosing import Choice, Chooser, NotReady
 from space.jobs import Job, Stopped
-from space.models import Loaded, ModelStore
+from space.models import store as model_store
+from space.models.catalog import TASKS
+from space.models.choosing import Choice, Chooser, NotReady
+from space.models.store import Loaded, ModelStore
 
 
 def some_job(seconds: float = 30) -> Job:
@@ -226,7 +226,7 @@ def test_the_progress_of_a_download_is_told_and_does_not_count_against_the_deadl
 
 
 def test_a_request_that_ran_out_of_patience_says_how_far_it_is_and_the_download_goes_on(monkeypatch):
-    monkeypatch.setattr(models, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(model_store, "PATIENCE_SECONDS", 0.1)
     fetched: list[str] = []
     some = store(fetch=fetch_slowly(0.4, fetched))
     with pytest.raises(NotReady, match=r"downloading \d+ of 100 MB\); please come back"):
@@ -302,11 +302,11 @@ def test_memory_of_models_that_leave_returns_to_the_system(tmp_path):
         import time, psutil
         from pathlib import Path
         from tiny_models import build_large_pair
-        from space.choosing import Chooser
-        from space.hub import cached_folder
+        from space.models.choosing import Chooser
+        from space.models.hub import cached_folder
         from space.jobs import Job
-        from space.loading import load
-        from space.models import ModelStore
+        from space.models.loading import load
+        from space.models.store import ModelStore
 
         build_large_pair(Path("hub"))
         store = ModelStore(Chooser("hub", cached=cached_folder), load, budget=0)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from space.images.pictures import MAX_BYTES, encode_png, enlarge, open_picture, read_texts, read_upload
 from space.limits import BadInput
-from space.pictures import MAX_BYTES, encode_png, enlarge, open_picture, read_texts, read_upload
 
 
 def encoded(image, kind="PNG", **options):

@@ -12,7 +12,7 @@ from space.demo_models.detokenise import detokenise
 from space.demo_models.judging import choose_threshold, judge_answers
 from space.demo_models.passages import Passage
 from space.demo_models.qamr import Qamr, Question
-from space.demo_models.spans import best_spans
+from space.demo_models.span_scores import best_spans
 from space.demo_models.squad import exact_match, f1, normalise
 from space.demo_models.training import CHECKPOINT, Plan
 from space.folders import WEIGHTS

@@ -12,11 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("gradio")
 
-from space.answers import Answer, Found, answer, no_answer_threshold  # noqa: E402
-from space.answers_view import answer_html, candidates_html, passage_html  # noqa: E402
 from space.jobs import Job, Stopped  # noqa: E402
 from space.limits import BadInput  # noqa: E402
-from space.spans import CANDIDATES, LONGEST_ANSWER, Spans, choose, read, spans_of, split  # noqa: E402
+from space.text.answers import Answer, Found, answer, no_answer_threshold  # noqa: E402
+from space.text.spans import CANDIDATES, LONGEST_ANSWER, Spans, choose, read, spans_of, split  # noqa: E402
+from space.ui.answers_view import answer_html, candidates_html, passage_html  # noqa: E402
 
 QUESTION = "Who wrote the letter?"
 CONTEXT = "Anna wrote it in Rome, on the second of May.  The river Seine runs through Paris (the capital). Prices rose."

@@ -8,11 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("gradio")
 
-from space.attribution import attribute, integrated_gradients, masked, weigh_words, words_of  # noqa: E402
 from space.jobs import Job, Stopped  # noqa: E402
 from space.limits import BadInput  # noqa: E402
-from space.polarity import Polarity, judge, windows_of  # noqa: E402
-from space.sentiment import (  # noqa: E402
+from space.text.attribution import attribute, integrated_gradients, masked, weigh_words, words_of  # noqa: E402
+from space.text.polarity import Polarity, judge, windows_of  # noqa: E402
+from space.text.sentiment import (  # noqa: E402
     MOST_TEXTS,
     Verdict,
     Word,
@@ -21,8 +21,8 @@ from space.sentiment import (  # noqa: E402
     analyse_sheet,
     judged_sheet,
 )
-from space.sentiment_view import verdict_html, verdicts_html, words_html  # noqa: E402
-from space.spreadsheets import read_sheet  # noqa: E402
+from space.text.spreadsheets import read_sheet  # noqa: E402
+from space.ui.sentiment_view import verdict_html, verdicts_html, words_html  # noqa: E402
 
 TEXT = "I loved this film, it wasn't dull; the food (warm!) was wonderful."
 

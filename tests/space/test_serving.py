@@ -11,10 +11,10 @@ gr = pytest.importorskip("gradio")
 
 from gradio.state_holder import SessionState  # noqa: E402
 
-from space.choosing import Chooser  # noqa: E402
 from space.jobs import TooLong  # noqa: E402
 from space.limits import BadInput, RateLimit  # noqa: E402
-from space.models import ModelStore  # noqa: E402
+from space.models.choosing import Chooser  # noqa: E402
+from space.models.store import ModelStore  # noqa: E402
 from space.serving import GuardedBlocks, Space  # noqa: E402
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from space.limits import BadInput
-from space.spreadsheets import MOST_BYTES, MOST_ROWS, harmless, read_sheet, write_sheet
+from space.text.spreadsheets import MOST_BYTES, MOST_ROWS, harmless, read_sheet, write_sheet
 
 
 def read_back(data: bytes, delimiter: str = ",") -> list[list[str]]:

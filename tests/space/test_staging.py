@@ -10,8 +10,8 @@ pytest.importorskip("gradio")
 from packaging.requirements import Requirement
 
 from jax_models.errors import UsageError
-from space.import_graph import reachable
-from space.staging import ROOT, problems, read_requirements, stage
+from space.publishing.import_graph import reachable
+from space.publishing.staging import ROOT, problems, read_requirements, stage
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_staged_folder_passes_every_check(staged):
 
 def test_the_staged_folder_holds_the_app_and_its_styles_and_no_tool_of_the_repository(staged):
     names = {path.relative_to(staged.folder).as_posix() for path in staged.files}
-    assert {"README.md", "requirements.txt", "space/app.py", "space/styles/base.css"} <= names
+    assert {"README.md", "requirements.txt", "space/app.py", "space/ui/styles/base.css"} <= names
     assert not {name for name in names if name.startswith(("benchmarks/", "tests/")) or name == "space/deploy.py"}
 
 

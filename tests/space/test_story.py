@@ -7,8 +7,8 @@ pytest.importorskip("torch")
 
 from space.jobs import Job
 from space.limits import MAX_SEED, BadInput
-from space.prompts import chat_prompt
-from space.stories import GENRES, tell_story
+from space.text.prompts import chat_prompt
+from space.text.stories import GENRES, tell_story
 
 IDEA = "a small fox near the old mill"
 MODELS = ("smollm2-360m", "distilgpt2")

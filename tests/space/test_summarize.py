@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch")
 
 from space.jobs import Job  # noqa: E402
 from space.limits import BadInput  # noqa: E402
-from space.summaries import LONGEST, _new_numbers, summarize  # noqa: E402
 from space.tasks.summarize import UPLOAD_BYTES, read_upload  # noqa: E402
-from space.windows import first_sentences, whole_sentences  # noqa: E402
+from space.text.summaries import LONGEST, _new_numbers, summarize  # noqa: E402
+from space.text.windows import first_sentences, whole_sentences  # noqa: E402
 
 LONG = " ".join(f"In {1900 + year} the town built a bridge and {year} houses." for year in range(120))
 MODELS = ("t5-small-summary", "smollm2-360m")

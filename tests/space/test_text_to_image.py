@@ -8,11 +8,11 @@ import pytest
 import tiny_diffusion
 from gradio_client import Client
 
+from space.images.painters import NATIVE, complete, recall
+from space.images.painting import paint
+from space.images.pictures import encode_png, open_picture, read_texts
+from space.images.recipes import MAX_SEED, OWN, Recipe, read_recipe, write_recipe
 from space.limits import BadInput
-from space.painters import NATIVE, complete, recall
-from space.painting import paint
-from space.pictures import encode_png, open_picture, read_texts
-from space.recipes import MAX_SEED, OWN, Recipe, read_recipe, write_recipe
 from space.tasks.text_to_image import PAGE
 
 # DPM-Solver hands PyTorch tensors to NumPy in a way that NumPy 2 deprecates.

@@ -6,7 +6,7 @@ import pytest
 
 transformers = pytest.importorskip("transformers")
 
-from space.windows import first_sentences, whole_sentences, windows  # noqa: E402
+from space.text.windows import first_sentences, whole_sentences, windows  # noqa: E402
 
 
 @pytest.fixture(scope="module")

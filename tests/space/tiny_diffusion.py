@@ -6,10 +6,10 @@ import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from space.catalog import MODELS
-from space.choosing import Choice, Chooser
 from space.limits import RateLimit
-from space.models import Loaded, ModelStore
+from space.models.catalog import MODELS
+from space.models.choosing import Choice, Chooser
+from space.models.store import Loaded, ModelStore
 from space.serving import Space
 
 SIZE = 32

@@ -17,8 +17,8 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase
 
-from space.catalog import MODELS
 from space.demo_models.adapters import adapt, describe_adapter, load_base, save_adapter
+from space.models.catalog import MODELS
 
 SENTENCES = (
     "The capital of France is Paris, and the river Seine runs through it.",

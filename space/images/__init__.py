@@ -1,0 +1,1 @@
+"""Text to image: pipelines, their settings, and pictures in and out."""

@@ -1,0 +1,1 @@
+"""The project's own networks, for the vision lab and the attention lab."""

@@ -1,0 +1,1 @@
+"""What pages look like: theme, style sheets, and pieces that they share."""
