@@ -22,7 +22,12 @@ FORBIDDEN_IMPORTS = {
     "space": {"benchmarks", "tensorflow", "tests"},
 }
 # The only files outside space/ that may import PyTorch: the weight converter and the side-by-side timings.
-TORCH_FILES = {"jax_models/pretrained/from_torch.py", "benchmarks/speed.py", "seq2seq/speed.py"}
+TORCH_FILES = {
+    "jax_models/pretrained/from_torch.py",
+    "benchmarks/speed/race.py",
+    "benchmarks/speed/torch_peer.py",
+    "seq2seq/speed.py",
+}
 
 
 def imported_modules(source: str) -> set[str]:

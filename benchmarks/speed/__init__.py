@@ -1,0 +1,1 @@
+"""Our networks and PyTorch's, side by side on the CPU: `python -m benchmarks.speed`."""

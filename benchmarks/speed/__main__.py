@@ -1,0 +1,229 @@
+"""`python -m benchmarks.speed`: each family's training step and inference beside PyTorch's, on the CPU."""
+
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import provenance
+from benchmarks.cells import cell_environment
+from benchmarks.report.groups import model_title
+from benchmarks.speed.figure import write_figure
+from jax_models.command_line import Parser, positive
+from jax_models.errors import RunError, UsageError, run_cli
+from jax_models.output import prepare_folder, write_text
+from jax_models.registry import MODELS
+
+Row = dict[str, Any]
+
+PRESETS = ("full", "quick")
+MODES = {"train": "training step, 128 images", "infer1": "inference, 1 image", "infer128": "inference, 128 images"}
+COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s", "of peak", "compile s", "cached s")
+LEAST_PAIRS = 7
+
+DESCRIPTION = """\
+Measures every family's full training step (forward, loss, backward, SGD with momentum) and inference beside PyTorch's:
+the same network with the same weights, which is checked, float32, 32x32 images, on the CPU. The two take turns, so that
+what else the machine does hits both. The ratio is PyTorch's time by ours, the median over all pairs: above 1 we win.
+"""
+EPILOG = f"""\
+PyTorch runs in the fastest of four ways, found before: eager or torch.compile, NCHW or channels-last. Both sides have
+the same threads, allocator and process. GFLOP/s counts convolutions and matrix products; a training step counts three
+forward passes. The peak is the fastest float32 matrix product of either side.
+
+models:     {" ".join(MODELS)}
+
+what lands in OUT:
+  speed.json, table.md, speed.png     the measurements, with all variants of PyTorch; date, processor, versions
+
+examples:
+  python -m benchmarks.speed --out out/speed               everything: an hour on two cores, most of it torch.compile
+  python -m benchmarks.speed --models resnet18 --presets quick --modes train --eager
+  python -m benchmarks.speed --json > speed.json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line.
+
+    Raises:
+        UsageError: a wrong option, a folder that cannot be written, or PyTorch is not installed.
+        RunError: the two sides do not compute the same, or a measurement failed.
+    """
+    options = _parser().parse_args(arguments)
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("there is nothing to compare with: PyTorch is not installed; pip install torch==2.13.0")
+    if options.out:
+        prepare_folder(options.out)
+    console = Console(stderr=options.json)
+    facts = surroundings()
+    (peak,) = (message["gflops"] for message in messages({}) if message["event"] == "peak")
+    console.print(f"matrix product: {peak:.0f} GFLOP/s", style="dim", highlight=False)
+    rows: list[Row] = []
+    for preset in options.presets:
+        for model in options.models:
+            request = {
+                "model": model,
+                "preset": preset,
+                "modes": options.modes,
+                "pairs": options.pairs,
+                "compiled": [False] if options.eager else [False, True],
+            }
+            for message in messages(request):
+                if message["event"] == "failed":
+                    raise RunError(f"{model_title(model)}, {preset}: {message['error']}")
+                if message["event"] == "row":
+                    del message["event"]
+                    rows.append(message | {"peak_share": message["gflops"] / peak})
+                    console.print(_line(rows[-1]), highlight=False, soft_wrap=True)
+    for mode in options.modes:
+        console.print(_rich_table(mode, rows))
+    if options.json:
+        print(json.dumps(rows, indent=1, allow_nan=False))
+    if options.out:
+        described = facts | {"matmul_gflops": peak, "rows": rows}
+        write_text(options.out / "speed.json", json.dumps(described, indent=1, allow_nan=False) + "\n")
+        write_text(options.out / "table.md", markdown(described))
+        write_figure(options.out / "speed.png", rows, footer=_origin(described))
+        console.print(f"Written: {options.out}", highlight=False, soft_wrap=True)
+
+
+def messages(request: Row) -> Iterator[Row]:
+    """Runs `benchmarks.speed.race` on one network (or, without one, on matrix products) and yields what it says.
+
+    Raises:
+        RunError: it failed.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.speed.race"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=cell_environment("cpu"),
+        )
+        with process:
+            try:
+                stdin: Any = process.stdin
+                stdin.write(json.dumps(request | {"threads": cores()}) + "\n")
+                stdin.close()
+                for line in process.stdout or ():
+                    yield json.loads(line)
+            except BaseException:  # also when the caller wants no more
+                process.kill()
+                raise
+        if process.returncode:
+            errors.seek(0)
+            reason = (errors.read().strip().splitlines() or ["no message"])[-1]
+            raise RunError(f"{request.get('model', 'the matrix product')} could not be measured: {reason}")
+
+
+def surroundings() -> Row:
+    """What the numbers depend on besides the code."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": provenance.commit(),
+        "device": provenance.device(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "versions": provenance.versions() | {"torch": importlib.metadata.version("torch")},
+    }
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def geometric_mean(rows: Sequence[Row]) -> float:
+    """Of the ratios."""
+    return math.exp(sum(math.log(row["ratio"]) for row in rows) / len(rows))
+
+
+def markdown(described: Row) -> str:
+    """One table for each mode, the geometric mean of its ratios, and where the numbers come from."""
+    lines = []
+    for mode, title in MODES.items():
+        chosen = [row for row in described["rows"] if row["mode"] == mode]
+        if chosen:
+            lines += [f"**{title[0].upper()}{title[1:]}**", "", f"| {' | '.join(COLUMNS)} |", "|---|---|" + "--:|" * 7]
+            lines += [f"| {' | '.join(_cells(row))} |" for row in chosen]
+            lines += [
+                "",
+                f"Geometric mean of the ratios: {geometric_mean(chosen):.2f} (n = {len(chosen)} networks).",
+                "",
+            ]
+    return "\n".join([*lines, _origin(described), ""])
+
+
+def _origin(described: Row) -> str:
+    device, versions = described["device"], described["versions"]
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("jax", "jaxlib", "torch"))
+    commit = (described["commit"] or "unknown")[:7]
+    pairs = sorted({row["pairs"] for row in described["rows"]})
+    return (
+        f"{described['date'][:10]}, commit {commit}, {device['cpu']}, {device['cores']} cores, {packages}; "
+        f"peak {described['matmul_gflops']:.0f} GFLOP/s; n = {'/'.join(map(str, pairs))} pairs of each"
+    )
+
+
+def _rich_table(mode: str, rows: Sequence[Row]) -> Table:
+    chosen = [row for row in rows if row["mode"] == mode]
+    caption = f"geometric mean of the ratios {geometric_mean(chosen):.2f}; above 1 ours is faster"
+    table = Table(title=MODES[mode], caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, column in enumerate(COLUMNS):
+        table.add_column(column, justify="right" if number > 1 else "left", no_wrap=True)
+    for row in chosen:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    least, greatest = row["ratio_range"]
+    return [
+        model_title(row["model"]),
+        row["preset"],
+        f"{row['ours_ms']:.4g}",
+        f"{row['torch_ms']:.4g}",
+        f"{row['ratio']:.2f} ({least:.2f}–{greatest:.2f})",
+        f"{row['gflops']:.0f}",
+        f"{100 * row['peak_share']:.0f} %",
+        f"{row['compile_seconds']:.1f}",
+        f"{row['cached_compile_seconds']:.1f}",
+    ]
+
+
+def _line(row: Row) -> str:
+    """A row as soon as it is there."""
+    title = f"{model_title(row['model'])}, {row['preset']}, {MODES[row['mode']]}"
+    times = f"ours {row['ours_ms']:.4g} ms, PyTorch ({row['torch_variant']}) {row['torch_ms']:.4g} ms"
+    return f"{title}: {times}, ratio [bold]{row['ratio']:.2f}[/]"
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m benchmarks.speed", description=DESCRIPTION, epilog=EPILOG)
+    add = parser.add_argument
+    add("--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="NAME", help="default: all seven")
+    add("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), metavar="NAME", help="of full quick")
+    add("--modes", nargs="+", choices=MODES, default=list(MODES), metavar="NAME", help=f"of {' '.join(MODES)}")
+    add("--pairs", type=positive, default=LEAST_PAIRS, metavar="N", help=f"of each side (default: {LEAST_PAIRS})")
+    add("--eager", action="store_true", help="without torch.compile, which takes most of the time")
+    add("--json", action="store_true", help="print nothing but a JSON list of measurements; the rest goes to stderr")
+    add("--out", type=Path, metavar="DIR", help="folder for speed.json, table.md and speed.png")
+    return parser
+
+
+if __name__ == "__main__":
+    run_cli(main)
