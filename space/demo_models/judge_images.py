@@ -103,11 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = _parser().parse_args(arguments)
     made_by = provenance()
-    dataset = load_dataset(DATASET, data_dir=options.data_dir)
-    judge = Judge(options.checkpoint)
-    ceiling = describe(judge_real_images(judge, dataset))
+    judge, pipeline = Judge(options.checkpoint), load_pipeline(options.pipeline)
+    ceiling = describe(judge_real_images(judge, load_dataset(DATASET, data_dir=options.data_dir)))
     _show("real images", ceiling)
-    pipeline = load_pipeline(options.pipeline)
     requests = evaluation_requests()
     pictures = paint_requests(pipeline, requests, steps=options.steps, guidance=options.guidance)
     garments, colours = (np.array([getattr(request, name) for request in requests]) for name in ("garment", "colour"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +48,8 @@ class Painted:
     def prompt(self, row: int, rng: np.random.Generator) -> str:
         """One of many prompts for this picture."""
         background = "black" if self.black[row] else "white"
-        return write_prompt(rng, garment=self.garments[row], colour=self.colours[row], background=background)
+        garment, colour = int(self.garments[row]), int(self.colours[row])
+        return write_prompt(rng, garment=garment, colour=colour, background=background)
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file.
@@ -60,7 +61,7 @@ class Painted:
         write_bytes(path, save({"latents": self.latents, **columns}))
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Painted":
         """What `save` wrote."""
         tensors = load_file(path)
         return cls(tensors["latents"], *(tensors[name].numpy() for name in ("garments", "colours", "black")))
