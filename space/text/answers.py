@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from space import limits
-from space.demo_models.adapters import read_calibration
+from space.calibration import read_calibration
 from space.jobs import Job, watch
 from space.models.choosing import AUTO, Choice
 from space.models.store import Loaded

@@ -251,7 +251,7 @@ def test_the_threshold_refuses_where_refusing_is_right():
     ],
 )
 def test_shipped_weights_read_a_paragraph(minilm, question, answer):
-    from space.demo_models.adapters import read_calibration
+    from space.calibration import read_calibration
     from space.demo_models.answering.reading import answer as read
 
     text = (

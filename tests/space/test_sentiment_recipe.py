@@ -105,6 +105,19 @@ def test_a_folder_without_an_adapter_is_said(tiny_models, tmp_path):
         load_base(tmp_path, AutoModelForSequenceClassification)
 
 
+def test_a_damaged_calibration_is_said(tiny_models, tmp_path):
+    pytest.importorskip("peft")
+    from transformers import AutoModelForSequenceClassification
+
+    from jax_models.errors import RunError
+    from space.demo_models.adapters import load_adapted
+
+    (tmp_path / "adapter_model.safetensors").touch()
+    (tmp_path / "calibration.json").write_text("{")
+    with pytest.raises(RunError, match="cannot load the adapter in"):
+        load_adapted(tiny_models / "offline" / "minilm-l6", tmp_path, AutoModelForSequenceClassification)
+
+
 @pytest.mark.slow
 def test_shipped_weights_judge_everyday_sentences(minilm):
     from transformers import AutoModelForSequenceClassification

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float16, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
@@ -40,7 +40,7 @@ class Pictures:
 class Painted:
     """Latents of painted garments, with what their prompts must say; one row per picture."""
 
-    latents: Float16[Tensor, "n c h w"]
+    latents: Float[Tensor, "n c h w"]
     garments: Int64[np.ndarray, " n"]
     colours: Int64[np.ndarray, " n"]
     black: Bool[np.ndarray, " n"]
