@@ -35,7 +35,10 @@ def load_adapted(base: Path, adapter: Path, auto_class: Any) -> tuple[Any, Any]:
         raise RunError(f"no adapter in {adapter}: {WEIGHTS} is missing; train it, or take it from the repository")
     try:
         labels = read_calibration(adapter).get("labels")
-        model, tokenizer = load_base(base, auto_class, labels=labels)
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read the calibration in {adapter}: {error}") from error
+    model, tokenizer = load_base(base, auto_class, labels=labels)
+    try:
         with _known_warning():
             merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:

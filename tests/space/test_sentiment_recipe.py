@@ -114,7 +114,7 @@ def test_a_damaged_calibration_is_said(tiny_models, tmp_path):
 
     (tmp_path / "adapter_model.safetensors").touch()
     (tmp_path / "calibration.json").write_text("{")
-    with pytest.raises(RunError, match="cannot load the adapter in"):
+    with pytest.raises(RunError, match="cannot read the calibration in"):
         load_adapted(tiny_models / "offline" / "minilm-l6", tmp_path, AutoModelForSequenceClassification)
 
 
