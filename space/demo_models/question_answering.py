@@ -1,5 +1,6 @@
 """`python -m space.demo_models.question_answering`: teaches MiniLM to find answers in a text, or to say it has none."""
 
+import contextlib
 import json
 import random
 from collections.abc import Sequence
@@ -96,12 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     plan, adapter = plan_of(options, PLAN), options.measure or options.out / "adapter"
     qamr, base = read_qamr(options.data), ensure_minilm()
-    training = None
     if options.measure is None:
         prepare_folder(options.out)
-        with locked(options.out):
-            training = teach(qamr, base=base, plan=plan, out=options.out)
-    metrics = measure(qamr, base=base, adapter=adapter, training=training, test_questions=options.test_questions)
+    with contextlib.nullcontext() if options.measure else locked(options.out):
+        training = None if options.measure else teach(qamr, base=base, plan=plan, out=options.out)
+        metrics = measure(qamr, base=base, adapter=adapter, training=training, test_questions=options.test_questions)
     for name, scores in metrics["test"].items():
         low, high = scores["f1_with_threshold_interval"]
         say(f"{name}: F1 {scores['f1_with_threshold']:.1f} (95 % {low:.1f} to {high:.1f}), n {scores['n']}")
@@ -160,6 +160,7 @@ def measure(
     from transformers import AutoModelForQuestionAnswering
 
     made_by = provenance()
+    few = "" if test_questions == TEST_QUESTIONS else f" --test-questions {test_questions}"
     training = training or _read_training(adapter)
     _, validation, test = split(qamr)
     model, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
@@ -175,7 +176,7 @@ def measure(
         "test": {name: asdict(judged) for name, judged in results.items()},
         "test_sentences": len({question.sentence_id for question in test.questions}),
         "no_answer_threshold": threshold,
-        "command": f"{PROG} --data DIR --measure space/weights/question_answering",
+        "command": f"{PROG} --data DIR --measure space/weights/question_answering{few}",
         **made_by,
         "training": training,
     }
