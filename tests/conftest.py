@@ -11,8 +11,14 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+# Of the app what computes with arrays; its other functions are handed anything and have to refuse it themselves.
+WITH_SHAPES = [
+    *("jax_models", "seq2seq", "benchmarks", "space.demo_models", "space.labs.networks"),
+    *("space.images.previews", "space.text.attribution", "space.text.polarity", "space.text.spans"),
+]
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
-install_import_hook(["jax_models", "seq2seq", "benchmarks"], "beartype.beartype")
+install_import_hook(WITH_SHAPES, "beartype.beartype")
 
 
 @pytest.fixture(scope="session", autouse=True)
