@@ -4,6 +4,7 @@ Programs that tests compile are kept for the session, never in the user's cache;
 """
 
 import os
+import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -19,6 +20,9 @@ WITH_SHAPES = [
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook(WITH_SHAPES, "beartype.beartype")
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and so would every child of a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
