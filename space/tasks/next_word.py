@@ -10,7 +10,7 @@ from space import limits
 from space.models.choosing import AUTO
 from space.serving import Space
 from space.text.next_words import LONGEST, MOST_K, MOST_ROWS, Candidate, NextWords, predict
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import Page, header, key_of, model_picker, on_run, run_and_stop, run_status, status_line
 
 LONGEST_TOKEN = 200
 MOST_UNDO = 200
@@ -41,8 +41,7 @@ def _build(space: Space) -> None:
         with gr.Column():
             text = gr.Textbox(EXAMPLES[0], label="Text", lines=5, max_lines=12, max_length=LONGEST, autofocus=True)
             with gr.Row():
-                run = gr.Button("Predict", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                run, stop = run_and_stop("Predict")
                 undo = gr.Button("Undo", interactive=False)
             temperature = gr.Slider(0.1, 2, 1, step=0.1, label="Temperature", info="below 1 sharpens, above 1 flattens")
             top_k = gr.Slider(0, MOST_K, 0, step=1, label="Top k", info="how many tokens can be drawn; 0 for all")
@@ -56,33 +55,39 @@ def _build(space: Space) -> None:
             status = status_line()
     appended = gr.State(())
 
-    def show(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+    def show(text: str, *settings: Any) -> Iterator[tuple[Any, Any]]:
         temperature, top_k, top_p, rows, model = settings
-        answers = predict(
-            space, text, temperature=temperature, top_k=int(top_k), top_p=top_p, rows=int(rows), model=model
-        )
-        button = gr.Button(interactive=bool(tokens))
-        for answer in answers:
-            yield text, tokens, button, _table(answer) if answer.candidates else gr.skip(), _status(answer)
+        for answer in predict(space, text, temperature=temperature, top_k=top_k, top_p=top_p, rows=rows, model=model):
+            yield _table(answer) if answer.candidates else gr.skip(), _status(answer)
+
+    def change(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+        # Once: the user may go on typing while the model reads.
+        changed = text, tokens, gr.Button(interactive=bool(tokens))
+        for shown in show(text, *settings):
+            yield *changed, *shown
+            changed = (gr.skip(),) * 3
 
     def append(event: gr.EventData, text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
         token = limits.text(
             getattr(event, "token", None), name="The token", longest=LONGEST_TOKEN, shortest=0, strip=False
         )
-        return show(text + token, (*tokens, token)[-MOST_UNDO:], *settings)
+        return change(text + token, (*tokens, token)[-MOST_UNDO:], *settings)
 
     def take_back(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
         if not tokens or not text.endswith(tokens[-1]):
             raise limits.BadInput("The text was changed since; there is nothing to take back.")
-        return show(text.removesuffix(tokens[-1]), tokens[:-1], *settings)
+        return change(text.removesuffix(tokens[-1]), tokens[:-1], *settings)
 
-    inputs = [text, appended, temperature, top_k, top_p, rows, model]
-    outputs = [text, appended, undo, table, status]
+    settings = [temperature, top_k, top_p, rows, model]
     triggers = [run.click, text.submit, temperature.release, top_k.release, top_p.release, rows.release]
-    on_run(space, triggers, show, inputs=inputs, outputs=outputs, stop=stop)
-    on_run(space, [table.click], append, inputs=inputs, outputs=outputs, stop=stop)
-    on_run(space, [undo.click], take_back, inputs=inputs, outputs=outputs, stop=stop)
+    on_run(space, triggers, show, inputs=[text, *settings], outputs=[table, status], stop=stop, status=status)
+    inputs, outputs = [text, appended, *settings], [text, appended, undo, table, status]
+    on_run(space, [table.click], append, inputs=inputs, outputs=outputs, stop=stop, status=status)
+    on_run(space, [undo.click], take_back, inputs=inputs, outputs=outputs, stop=stop, status=status)
+    _publish(space)
 
+
+def _publish(space: Space) -> None:
     def next_word(
         text: str,
         temperature: float = 1.0,
@@ -107,7 +112,7 @@ def _build(space: Space) -> None:
         """
         for answer in predict(space, text, temperature=temperature, top_k=top_k, top_p=top_p, rows=rows, model=model):
             yield {
-                "model": answer.choice.spec.key if answer.choice else None,
+                "model": key_of(answer.choice),
                 "tokens": [
                     {"token": c.token, "probability": c.probability, "sampled": c.sampled} for c in answer.candidates
                 ],
@@ -143,10 +148,8 @@ def _row(candidate: Candidate) -> str:
 
 
 def _status(answer: NextWords) -> str:
-    if answer.choice is None:
-        return status_html(None, answer.waits_for, busy=True)
-    return status_html(
-        answer.choice,
+    return run_status(
+        answer,
         f"{answer.read:,} tokens read",
         f"the first {answer.unread:,} did not fit" if answer.unread else "",
         f"{answer.kept:,} tokens can be drawn, {answer.kept_probability:.0%} of the probability",

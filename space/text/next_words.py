@@ -108,7 +108,7 @@ def predict(
 
 
 def _ranked(
-    loaded: Loaded, seen: "torch.Tensor", logits: "torch.Tensor", sampling: Sampling, *, rows: int
+    loaded: Loaded, seen: "torch.LongTensor", logits: "torch.Tensor", sampling: Sampling, *, rows: int
 ) -> NextWords:
     import torch
 
