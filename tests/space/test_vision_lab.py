@@ -18,10 +18,10 @@ from PIL import Image, ImageDraw  # noqa: E402
 from jax_models.registry import MODELS  # noqa: E402
 from space.labs import small_images  # noqa: E402
 from space.labs.small_images import as_data_url, as_digit, as_garment, as_photo, decode_picture  # noqa: E402
+from space.labs.vision_examples import EXAMPLES  # noqa: E402
 from space.labs.voting import FAMILIES, Ballot, Opinion, classify, make_shelf  # noqa: E402
 from space.limits import BadInput  # noqa: E402
 from space.tasks import vision_lab  # noqa: E402
-from space.tasks.vision_examples import EXAMPLES  # noqa: E402
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:
