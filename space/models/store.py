@@ -181,7 +181,8 @@ class ModelStore:
                     said = arrival.stage
                     say(said)
         except Stopped:
-            arrival.wanted -= 1
+            with self._state:
+                arrival.wanted -= 1
             raise
         if arrival.failure and not isinstance(arrival.failure, Stopped):
             raise arrival.failure

@@ -1,4 +1,4 @@
-"""The folder of the Space: the app, what it imports, its weights, and the two files that Hugging Face looks for."""
+"""The folder of the Space: the app, what it imports, its weights, its licence, and two files for Hugging Face."""
 
 import re
 import shutil
@@ -77,6 +77,7 @@ def stage(folder: Path, *, root: Path = ROOT) -> Staged:
             shutil.copyfile(source, target, follow_symlinks=False)
         for name in AT_THE_ROOT:
             shutil.copyfile(root / "space" / name, folder / name)
+        shutil.copyfile(root / "LICENSE", folder / "LICENSE")
     except OSError as error:
         raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return Staged(folder, imports.packages)

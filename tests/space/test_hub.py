@@ -146,6 +146,14 @@ def test_a_full_disk_is_said_before_anything_is_fetched(some_hub, monkeypatch):
     assert not any("resolve" in path for path in some_hub.asked)
 
 
+def test_room_is_needed_only_for_the_files_that_are_missing(some_hub, monkeypatch):
+    put_sentiment(some_hub)
+    folder = hub.download(SENTIMENT, silent)
+    (folder / "tokenizer.json").unlink()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    assert hub.download(SENTIMENT, silent) == folder
+
+
 def test_a_hub_that_is_away_is_said_to_be(some_hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(NotReady, match="does not answer"):

@@ -171,6 +171,11 @@ def test_a_network_that_cannot_be_read_says_so_and_the_others_vote(networks):
     lab_models.network_file(networks, model="alexnet")
     *_, last = classify(make_shelf(), EXAMPLES[0][2], dataset="mnist")
     assert [opinion.key for opinion in last.voters] == ["lenet5", "alexnet"]
+    trouble = {opinion.key: opinion.trouble for opinion in last.opinions if opinion.trouble}
+    assert trouble.keys() == {"googlenet"}
+    assert trouble["googlenet"].startswith("googlenet-mnist.safetensors is damaged")
+    assert "googlenet-mnist.safetensors is damaged" in vision_lab._opinions(last)
+    assert vision_lab._reply(last)["models"]["googlenet"]["error"] == trouble["googlenet"]
 
 
 def test_a_vote_stops_when_nobody_waits_for_it(networks):
