@@ -56,13 +56,14 @@ def make_space() -> Space:
     Raises:
         ValueError: a variable holds something else than it may.
     """
-    from space.models.hub import cached_folder, download
+    from space.models.fetching import fetch
+    from space.models.hub import cached_folder
 
     store = ModelStore(
         chooser=Chooser(mode_from_environment(), cached=cached_folder),
         load=_load,
         budget=_whole("SPACE_MODEL_BYTES", MODEL_BYTES),
-        fetch=download,
+        fetch=fetch,
     )
     return Space(store, RateLimit(_whole("SPACE_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE)))
 

@@ -16,7 +16,7 @@ from space.publishing import front_matter
 from space.publishing.import_graph import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
-ENTRY = "space.app"
+ENTRIES = ("space.app", "space.demo_models.__main__")  # the app runs the second to fetch its offline models
 MARKER = ".staged-by-space-deploy"
 AT_THE_ROOT = ("README.md", "requirements.txt")
 PROVIDED = {"spaces"}  # Hugging Face installs it into a Space with Gradio
@@ -63,7 +63,7 @@ def stage(folder: Path, *, root: Path = ROOT) -> Staged:
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
         raise UsageError(f"{folder} holds something that was not staged here; name a folder that is empty or new")
-    imports = reachable(root, entry=ENTRY)
+    imports = reachable(root, *ENTRIES)
     files = [*imports.modules.values(), *_data_files(root / "space")]
     try:
         if folder.exists():

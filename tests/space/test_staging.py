@@ -26,6 +26,7 @@ def test_the_staged_folder_passes_every_check(staged):
 def test_the_staged_folder_holds_the_app_and_its_styles_and_no_tool_of_the_repository(staged):
     names = {path.relative_to(staged.folder).as_posix() for path in staged.files}
     assert {"README.md", "requirements.txt", "LICENSE", "space/app.py", "space/ui/styles/base.css"} <= names
+    assert {"space/demo_models/__main__.py", "space/demo_models/base_models.py"} <= names
     assert not {name for name in names if name.startswith(("benchmarks/", "tests/")) or name == "space/deploy.py"}
 
 
@@ -75,7 +76,7 @@ def test_files_are_followed_into_functions_and_training_packages_are_not_require
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    imports = reachable(tmp_path, entry="space.app")
+    imports = reachable(tmp_path, "space.app")
     assert set(imports.modules) == {
         "space", "space.app", "space.tasks", "space.tasks.lab", "jax_models", "jax_models.layers", "jax_models.data"
     }  # fmt: skip
