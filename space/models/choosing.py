@@ -22,6 +22,8 @@ _BEAT_SECONDS = 0.05
 class NotReady(BadInput):
     """A model cannot be had. The text says why, or what to type."""
 
+    heading = "The model cannot be had"
+
 
 @dataclass(frozen=True)
 class Choice:
