@@ -22,6 +22,7 @@ from space.labs.voting import FAMILIES, Ballot, Opinion, classify, make_shelf  #
 from space.limits import BadInput  # noqa: E402
 from space.tasks import vision_lab  # noqa: E402
 from space.tasks.vision_examples import EXAMPLES  # noqa: E402
+from space.ui.lab_panels import how_to_train  # noqa: E402
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:
@@ -222,6 +223,10 @@ def test_the_page_says_how_to_train_where_there_is_no_network(tmp_path, monkeypa
     panel = vision_lab._missing("mnist")
     assert panel.visible
     assert "python -m jax_models --model lenet5 --dataset mnist" in panel.value
+    assert "the folders that <code>SPACE_CHECKPOINTS</code> names" in panel.value
+    assert tmp_path.name not in panel.value
+    monkeypatch.delenv("SPACE_CHECKPOINTS")
+    assert "the folder <code>out</code> where it was started" in how_to_train("No network", "a command")
 
 
 def test_the_shipped_networks_read_drawn_digits(monkeypatch):
