@@ -1,16 +1,18 @@
 """Text to image: seeds, batches, blocked images, settings inside pictures and out of them, the endpoint."""
 
 import base64
+import io
 
 import gradio as gr
 import pytest
 import tiny_diffusion
 from at_work import seconds_until, working
 from gradio_client import Client
+from PIL import Image
 
 from space.images.painters import NATIVE, complete, recall
 from space.images.painting import paint
-from space.images.pictures import encode_png, open_picture, read_texts
+from space.images.pictures import encode_png, read_texts
 from space.images.recipes import MAX_SEED, OWN, Recipe, read_recipe, write_recipe
 from space.limits import BadInput
 from space.tasks.text_to_image import PAGE, _painter
@@ -63,7 +65,7 @@ def test_random_seeds_differ_and_are_told(space):
 
 def test_small_images_are_enlarged_and_say_so(space):
     png = painted(space).painted[0].png
-    assert open_picture(png).size == (256, 256)
+    assert Image.open(io.BytesIO(png)).size == (256, 256)
     texts = read_texts(png)
     assert "Size: 32x32" in texts["parameters"]
     assert "Hires upscale: 8" in texts["parameters"]
@@ -179,7 +181,7 @@ def test_closing_ends_the_work_within_half_a_second(space):
 
 def test_a_picture_of_a_model_that_is_not_here_gives_the_rest_of_its_settings(space):
     theirs = Recipe("a cat", "dog", 30, 7.0, 512, 99, "stable-diffusion-1.5", "f" * 40)
-    png = encode_png(open_picture(painted(space, steps=1).painted[0].png), write_recipe(theirs))
+    png = encode_png(Image.open(io.BytesIO(painted(space, steps=1).painted[0].png)), write_recipe(theirs))
     recipe, sentence = recall(space, png)
     assert recipe == Recipe("a cat", "dog", 30, 7.0, 0, 99, "auto")
     assert "stable-diffusion-1.5" in sentence
@@ -189,7 +191,7 @@ def test_a_picture_of_a_model_that_is_not_here_gives_the_rest_of_its_settings(sp
 def test_a_picture_with_broken_settings_is_refused(space):
     png = painted(space, steps=1).painted[0].png
     with pytest.raises(BadInput, match="broken"):
-        recall(space, encode_png(open_picture(png), {OWN: "{"}))
+        recall(space, encode_png(Image.open(io.BytesIO(png)), {OWN: "{"}))
 
 
 def test_a_finished_image_is_written_once_while_the_next_one_is_painted(space, tmp_path):
