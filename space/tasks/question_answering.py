@@ -31,7 +31,7 @@ LIGHTHOUSE = (
     "has worked without keepers since 1982."
 )
 EXAMPLES = (
-    ("Why did the second tower burn down?", LIGHTHOUSE),
+    ("When did the second tower burn down?", LIGHTHOUSE),
     ("Who built the tower of granite blocks?", LIGHTHOUSE),
     ("How many visitors come every year?", LIGHTHOUSE),
 )

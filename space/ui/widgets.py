@@ -63,7 +63,7 @@ def text_upload(space: Space, box: gr.Textbox, *, longest: int) -> None:
         text, _ = decode(data, name="The file", most=4 * longest)
         yield limits.text(text, name="The file", longest=longest)
 
-    upload = gr.UploadButton("Upload a text file", file_types=[".txt", ".md"], type="binary")
+    upload = gr.UploadButton("Upload text", file_types=[".txt", ".md"], type="binary")
     upload.upload(space.handler(load), upload, box, api_visibility="private", show_progress="hidden")
 
 
