@@ -14,8 +14,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # a download by plain HTTP can be stopped
 
-import gradio as gr
+if not os.environ.get("SPACE_ID"):
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")  # uvicorn believes whoever says on this machine that it forwards
 
+import gradio as gr
+from starlette.middleware import Middleware
+
+from space.door import Door
 from space.gpu import preload
 from space.limits import RateLimit
 from space.models.choosing import Choice, Chooser, mode_from_environment
@@ -35,7 +40,10 @@ settings in the environment:
   SPACE_MODELS               auto (default), hub or offline: which models answer
   SPACE_MODELS_DIR           where the offline models lie; python -m space.demo_models gets them
   SPACE_MODEL_BYTES          most bytes of weights in memory (default 3000000000)
-  SPACE_REQUESTS_PER_MINUTE  of one client (default 60); 0 for no limit
+  SPACE_REQUESTS_PER_MINUTE  that compute, of one client (default 60), and ten times as many small ones; 0 for no limit
+  SPACE_CHECKPOINTS          folders where the labs look for trained networks, instead of out and those of the app
+  SPACE_MCP                  1 does the same as --mcp
+  FORWARDED_ALLOW_IPS        addresses of proxies that are believed when they say whom they speak for (default: none)
 """
 
 
@@ -56,13 +64,14 @@ def make_space() -> Space:
     Raises:
         ValueError: a variable holds something else than it may.
     """
-    from space.models.hub import cached_folder, download
+    from space.models.fetching import fetch
+    from space.models.hub import cached_folder
 
     store = ModelStore(
         chooser=Chooser(mode_from_environment(), cached=cached_folder),
         load=_load,
         budget=_whole("SPACE_MODEL_BYTES", MODEL_BYTES),
-        fetch=download,
+        fetch=fetch,
     )
     return Space(store, RateLimit(_whole("SPACE_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE)))
 
@@ -92,13 +101,20 @@ def main() -> None:
     app = build_app(space)
     preload(space.store)
     try:
-        _serve(app, options)
-    except OSError:
-        sys.exit("error: the port is taken or may not be used; name another, for example --port 7870")
+        _serve(app, space, options)
+    except OSError as error:
+        if error.errno is not None:
+            sys.exit(f"error: {error}")
+        # Gradio says so, in its own words and without a number, when it found no address to serve on.
+        sys.exit(
+            "error: the port is taken or may not be used, or --host is no address of this machine; "
+            "name another, for example --port 7870"
+        )
 
 
-def _serve(app: gr.Blocks, options: argparse.Namespace) -> None:
+def _serve(app: gr.Blocks, space: Space, options: argparse.Namespace) -> None:
     app.launch(
+        app_kwargs={"middleware": [Middleware(Door, requests=space.rate)]},
         theme=theme(),
         css_paths=STYLES,
         head=HEAD,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from space.jobs import TooLong
-from space.limits import BadInput
+from space.limits import TookTooLong
 from space.models.catalog import TASKS
 from space.models.choosing import NotReady
 from space.models.store import ModelStore
@@ -38,7 +38,7 @@ def on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any
         try:
             yield from function(*values, **named)
         except TooLong as error:  # of other errors only the name comes back from the process
-            raise BadInput(str(error)) from None
+            raise TookTooLong(str(error)) from None
 
     return spaces.GPU(duration=SECONDS)(told)
 

@@ -1,8 +1,8 @@
 """Work that can be watched and stopped: it runs in a thread of its own and tells what it has so far.
 
 Gradio ends an event (Stop, a closed tab, a client that went away) by closing its generator, which it can do only
-between two values. So the generator made here gives a value at least every `BEAT_SECONDS`, and closing it stops the
-work.
+between two values. So the generator made here gives a value at least every `BEAT_SECONDS`, and closing it tells the
+work to stop. It does not wait for that, because Gradio closes generators on its event loop, which serves all users.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 BEAT_SECONDS = 0.1
-END_SECONDS = 5.0  # how long a closed generator waits for its thread; the work looks at `stopped` far more often
+END_SECONDS = 5.0  # how long after its deadline work is waited for; it looks at its job far more often
 
 T = TypeVar("T")
 
@@ -43,14 +43,9 @@ class Job(Generic[T]):
         """Shows what there is so far."""
         self._updates.put(update)
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the work should end: it is cancelled or late."""
-        return self._stop.is_set() or time.monotonic() > self.deadline
-
     def check(self) -> None:
-        """Raises: Stopped, if the work should end."""
-        if self.stopped:
+        """Raises: Stopped, if the work should end: it is cancelled or late."""
+        if self._stop.is_set() or time.monotonic() > self.deadline:
             raise Stopped
 
     @contextlib.contextmanager
@@ -73,39 +68,36 @@ def watch(work: Callable[[Job[T]], None], *, first: T, seconds: float) -> Iterat
     """
     job: Job[T] = Job(time.monotonic() + seconds)
     failure: list[BaseException] = []
+    cut_short = threading.Event()
 
     def run() -> None:
         try:
             work(job)
         except Stopped:
-            pass
+            cut_short.set()
         except BaseException as error:
             failure.append(error)
         finally:
             job._updates.put(None)
 
-    thread = threading.Thread(target=run, daemon=True, name="job")
-    thread.start()
+    threading.Thread(target=run, daemon=True, name="job").start()
     last = first
     try:
-        yield last
         while True:
+            yield last
             try:
                 update = job._updates.get(timeout=BEAT_SECONDS)
             except queue.Empty:
                 if time.monotonic() > job.deadline + END_SECONDS:
+                    cut_short.set()
                     break
-                yield last
                 continue
             if update is None:
                 break
             last = update
-            yield last
     finally:
-        late = time.monotonic() > job.deadline
         job._stop.set()
-        thread.join(END_SECONDS)
     if failure:
         raise failure[0]
-    if late:
+    if cut_short.is_set():
         raise TooLong(f"It took longer than {seconds:.0f} seconds and was ended; ask for less.")

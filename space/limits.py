@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 import gradio as gr
+from starlette.requests import HTTPConnection
 
 MAX_SEED = 2**31 - 1
 MOST_CLIENTS = 10_000  # whose requests are counted; the one that was quiet longest is forgotten
@@ -20,10 +21,28 @@ _BIDI_OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class BadInput(gr.Error):
-    """A request that cannot be served as it is. The text says what was wrong and what is allowed."""
+    """A request that cannot be served as it is. The text says what was wrong and what is allowed.
+
+    Attributes:
+        heading: over the text, on the page.
+    """
+
+    heading = "Please check your input"
 
     def __init__(self, message: str) -> None:
-        super().__init__(escape(message, quote=False), print_exception=False, title="Please check your input")
+        super().__init__(escape(message, quote=False), print_exception=False, title=self.heading)
+
+
+class TooOften(BadInput):
+    """A client has used up its requests."""
+
+    heading = "Too many requests"
+
+
+class TookTooLong(BadInput):
+    """The work for a request passed its deadline."""
+
+    heading = "It took too long"
 
 
 def text(value: object, *, name: str, longest: int, shortest: int = 1, strip: bool = True) -> str:
@@ -115,7 +134,7 @@ class RateLimit:
         """Counts one request.
 
         Raises:
-            BadInput: the client has used up its requests.
+            TooOften: the client has used up its requests.
         """
         if not self.per_minute:
             return
@@ -128,10 +147,10 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         if left < 1:
             wait = math.ceil((1 - left) * 60 / self.per_minute)
-            raise BadInput(f"At most {self.per_minute} requests a minute from one place; try again in {wait} s.")
+            raise TooOften(f"At most {self.per_minute} requests a minute from one place; try again in {wait} s.")
 
 
-def client_of(request: gr.Request | None) -> str:
+def client_of(request: gr.Request | HTTPConnection | None) -> str:
     """The address that asks. The forwarded one is believed only on a Space, where a proxy of Hugging Face sets it."""
     if request is None or request.client is None:
         return "unknown"

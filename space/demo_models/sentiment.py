@@ -3,7 +3,7 @@
 import io
 import random
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from jax_models.output import locked, prepare_folder
 from space.demo_models import everyday
 from space.demo_models.adapters import adapt, describe_adapter, load_adapted, load_base, save_adapter
 from space.demo_models.base_models import ensure_minilm
+from space.demo_models.batches import epoch_after_epoch, in_batches
 from space.demo_models.cards import sentiment_card
-from space.demo_models.command import add_plan_options, plan_of, say, show_progress
-from space.demo_models.judging import wilson_interval
+from space.demo_models.command import AdapterPlan, add_plan_options, plan_of, say, show_progress
+from space.demo_models.intervals import wilson_interval
+from space.demo_models.provenance import provenance
 from space.demo_models.sources import SourceFile, read_source_bytes
-from space.demo_models.training import Plan, fit
+from space.demo_models.training import train
 
 PROG = "python -m space.demo_models.sentiment"
 DESCRIPTION = """\
@@ -42,9 +44,10 @@ SOURCE = SourceFile(
 LABELS = ("negative", "positive")
 FILES = ("sentence_polarity/rt-polarity.neg", "sentence_polarity/rt-polarity.pos")
 DROPOUT = 0.1
-PLAN = Plan(steps=598, batch_size=32, rank=32, learning_rate=1e-3)
+PLAN = AdapterPlan(steps=598, batch_size=32, rank=32, learning_rate=1e-3)
 EVERY = 10
 MAX_TOKENS = 128
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ def divide(files: Sequence[Sequence[str]]) -> tuple[list[Review], list[Review]]:
     return list(training), test
 
 
-def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan: Plan, out: Path) -> dict[str, Any]:
+def make(
+    training: Sequence[Review], test: Sequence[Review], *, base: Path, plan: AdapterPlan, out: Path
+) -> dict[str, Any]:
     """Trains, tests and writes all of OUT; returns the metrics.
 
     Raises:
@@ -107,14 +112,15 @@ def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan
     """
     from transformers import AutoModelForSequenceClassification
 
+    made_by = provenance()
     model, tokenizer = load_base(base, AutoModelForSequenceClassification, seed=plan.seed, dropout=DROPOUT)
     model = adapt(model, rank=plan.rank, head="classifier", task="SEQ_CLS", seed=plan.seed)
-    seconds = fit(
+    seconds = train(
         model,
-        plan=plan,
-        batches=lambda epoch: _batches(training, plan, epoch),
+        batches=epoch_after_epoch(lambda epoch: _batches(training, plan, epoch)),
         loss_of=lambda reviews: _loss(model, tokenizer, reviews),
-        folder=out,
+        plan=plan,
+        checkpoint=out / CHECKPOINT,
         report=show_progress,
     )
     adapter = out / "adapter"
@@ -128,6 +134,7 @@ def make(training: Sequence[Review], test: Sequence[Review], *, base: Path, plan
         "everyday": _score(merged, tokenizer, EVERYDAY),
         "training_sentences": len(training),
         "command": f"{PROG} --data DIR",
+        **made_by,
         "plan": asdict(plan),
         "training_cpu_seconds": round(seconds),
     }
@@ -145,24 +152,18 @@ def probabilities(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[list
         return model(**_encode(tokenizer, texts)).logits.float().softmax(-1).tolist()
 
 
-def _batches(training: Sequence[Review], plan: Plan, epoch: int) -> Iterator[list[Review]]:
-    """Full batches of about equal lengths in an order of the epoch's own."""
+def _batches(training: Sequence[Review], plan: AdapterPlan, epoch: int) -> list[list[Review]]:
     rng = random.Random(f"{plan.seed} {epoch}")
-    shuffled = rng.sample(list(training), len(training) // plan.batch_size * plan.batch_size)
-    pool = 32 * plan.batch_size
-    batches = []
-    for start in range(0, len(shuffled), pool):
-        chunk = sorted(shuffled[start : start + pool], key=lambda review: len(review.text))
-        batches += [chunk[index : index + plan.batch_size] for index in range(0, len(chunk), plan.batch_size)]
-    rng.shuffle(batches)
-    yield from batches
+    shuffled = rng.sample(training, len(training) // plan.batch_size * plan.batch_size)
+    return in_batches(shuffled, length=lambda review: len(review.text), batch_size=plan.batch_size, pool=32, rng=rng)
 
 
 def _loss(model: Any, tokenizer: Any, reviews: Sequence[Review]) -> Any:
     import torch
 
     labels = torch.tensor([review.label for review in reviews])
-    logits = model(**_encode(tokenizer, [review.text for review in reviews])).logits.float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(**_encode(tokenizer, [review.text for review in reviews])).logits.float()
     return torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
 
 
@@ -183,7 +184,7 @@ def _score(model: Any, tokenizer: Any, reviews: Sequence[Review]) -> dict[str, A
         "n": n,
         "right": right,
         "accuracy": 100 * right / n,
-        "interval": wilson_interval(right, n),
+        "interval": [100 * bound for bound in wilson_interval(right, n)],
         "wrong": [review.text for review in wrong],
     }
 

@@ -1,5 +1,6 @@
 """`python -m space.demo_models.text_to_image`: trains the offline text-to-image model from nothing."""
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,17 +16,8 @@ from jax_models import load_dataset
 from jax_models.command_line import Parser, not_negative, positive
 from jax_models.errors import UsageError, run_cli
 from jax_models.output import locked, prepare_folder, write_text
-from space.demo_models.learning import Plan, learn
-from space.demo_models.picture_card import update_card
-from space.demo_models.picture_parts import (
-    Sizes,
-    make_text_encoder,
-    make_tokenizer,
-    make_unet,
-    make_vae,
-    sampler,
-)
-from space.demo_models.picture_training import (
+from space.demo_models.pictures.card import update_card
+from space.demo_models.pictures.losses import (
     Painted,
     Pictures,
     encode_all,
@@ -34,7 +26,17 @@ from space.demo_models.picture_training import (
     vae_loss,
     whiten,
 )
-from space.demo_models.wardrobe import pad
+from space.demo_models.pictures.parts import (
+    Sizes,
+    make_text_encoder,
+    make_tokenizer,
+    make_unet,
+    make_vae,
+    sampler,
+)
+from space.demo_models.pictures.wardrobe import pad
+from space.demo_models.provenance import provenance
+from space.demo_models.training import Plan, Progress, train
 
 DESCRIPTION = """\
 Trains a small Stable Diffusion on FashionMNIST painted in ten colours, in about 70 minutes of one CPU core: first the
@@ -52,6 +54,7 @@ examples:
   python -m space.demo_models.judge_images --help                                           is it any good?
 """
 DEFAULT_OUT = Path("out", "text_to_image")
+WARMUP_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Settings:
     half: bool = True
 
 
-OnStep = Callable[[str, int, int, float], None]
+Report = Callable[[str, Progress], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     size, seed = options.batch_size, options.seed
     settings = Settings(
-        vae=Plan(steps=options.vae_steps, learning_rate=1e-3, batch_size=size, seed=seed),
-        unet=Plan(steps=options.steps, learning_rate=8e-4, batch_size=size, seed=seed + 1),
+        vae=plan_of(options.vae_steps, learning_rate=1e-3, batch_size=size, seed=seed),
+        unet=plan_of(options.steps, learning_rate=8e-4, batch_size=size, seed=seed + 1),
         half=not options.float32,
     )
     prepare_folder(options.out)
@@ -94,16 +97,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Pictures(pad(split.images), split.labels.astype(np.int64)) for split in (data.train, data.validation)
     )
     with locked(options.out):
-        folder = train(pictures, held_out, settings=settings, out=options.out, on_step=_say)
+        folder = make(pictures, held_out, settings=settings, out=options.out, report=_say)
     print(f"Written: {folder}")
 
 
-def train(pictures: Pictures, held_out: Pictures, *, settings: Settings, out: Path, on_step: OnStep) -> Path:
+def plan_of(steps: int, *, learning_rate: float, batch_size: int, seed: int) -> Plan:
+    """200 steps of warm-up, a straight descent over the last 30 %, and a moving average of the weights."""
+    return Plan(
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup=WARMUP_STEPS / steps,
+        cooldown=0.3,
+        second_moment=0.99,
+        average=0.999,
+        seed=seed,
+    )
+
+
+def make(pictures: Pictures, held_out: Pictures, *, settings: Settings, out: Path, report: Report) -> Path:
     """Trains the model and writes it; goes on from what an earlier, stopped run left in `out`.
 
     Args:
         held_out: garments that the VAE's error is measured on.
-        on_step: is told the part that learns, the steps done, the steps in all and the loss.
+        report: is told the part that learns and how far it is.
 
     Returns:
         The folder of the pipeline.
@@ -113,9 +130,10 @@ def train(pictures: Pictures, held_out: Pictures, *, settings: Settings, out: Pa
         RunError: the training diverged, or a file could not be written.
     """
     _claim(out, settings)
-    vae = _train_vae(pictures, settings=settings, out=out, on_step=on_step)
+    made_by = provenance()
+    vae = _train_vae(pictures, settings=settings, out=out, report=report)
     painted = _latents(vae, pictures, settings=settings, path=out / "latents.safetensors")
-    parts = _train_unet(painted, settings=settings, out=out, on_step=on_step)
+    parts = _train_unet(painted, settings=settings, out=out, report=report)
     error = reconstruction_error(vae, held_out)
     parts |= {"vae": vae, "scheduler": sampler(), "safety_checker": None, "feature_extractor": None}
     pipeline: Any = StableDiffusionPipeline(**parts, requires_safety_checker=False)
@@ -130,6 +148,7 @@ def train(pictures: Pictures, held_out: Pictures, *, settings: Settings, out: Pa
         "pictures": len(pictures.grey),
         "parameters": {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
         "vae_error": error,
+        **made_by,
     }
     update_card(folder, training=training)
     return folder
@@ -153,38 +172,39 @@ def _latents(vae: Any, pictures: Pictures, *, settings: Settings, path: Path) ->
     return whiten(vae, painted)
 
 
-def _train_vae(pictures: Pictures, *, settings: Settings, out: Path, on_step: OnStep) -> Any:
+def _train_vae(pictures: Pictures, *, settings: Settings, out: Path, report: Report) -> Any:
     plan = settings.vae
     torch.manual_seed(plan.seed)
     vae = make_vae(settings.sizes).to(memory_format=torch.channels_last)
-    learn(
+    train(
         vae,
-        vae_loss(vae, pictures, plan=plan, half=settings.half),
+        batches=itertools.count(),
+        loss_of=vae_loss(vae, pictures, plan=plan, half=settings.half),
         plan=plan,
         checkpoint=out / "vae.pt",
-        on_step=lambda step, loss: on_step("VAE", step, plan.steps, loss),
+        report=lambda progress: report("VAE", progress),
     )
     return vae
 
 
-def _train_unet(painted: Painted, *, settings: Settings, out: Path, on_step: OnStep) -> dict[str, Any]:
+def _train_unet(painted: Painted, *, settings: Settings, out: Path, report: Report) -> dict[str, Any]:
     plan, sizes = settings.unet, settings.sizes
     torch.manual_seed(plan.seed)
     tokenizer = make_tokenizer(sizes)
     unet, text_encoder = make_unet(sizes), make_text_encoder(sizes, tokenizer)
-    learn(
+    train(
         nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}),
-        unet_loss(unet, text_encoder, tokenizer=tokenizer, painted=painted, plan=plan, half=settings.half),
+        batches=itertools.count(),
+        loss_of=unet_loss(unet, text_encoder, tokenizer=tokenizer, painted=painted, plan=plan, half=settings.half),
         plan=plan,
         checkpoint=out / "unet.pt",
-        on_step=lambda step, loss: on_step("UNet", step, plan.steps, loss),
+        report=lambda progress: report("UNet", progress),
     )
     return {"unet": unet, "text_encoder": text_encoder, "tokenizer": tokenizer}
 
 
-def _say(part: str, step: int, steps: int, loss: float) -> None:
-    if step % 50 == 0 or step == steps:
-        print(f"{part}: step {step} of {steps}, loss {loss:.4f}", flush=True)
+def _say(part: str, progress: Progress) -> None:
+    print(f"{part}: step {progress.step} of {progress.steps}, loss {progress.loss:.4f}", flush=True)
 
 
 def _parser() -> Parser:

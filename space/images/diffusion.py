@@ -1,11 +1,10 @@
 """One image from a diffusion pipeline: seeded, watched step by step, stopped at once when nobody waits for it."""
 
-import contextlib
 import hashlib
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image
 from space.images.previews import previews
 from space.images.recipes import Recipe
 from space.jobs import Job
+from space.stopping import stoppable
 
 PREVIEW_SECONDS = 0.2
 
@@ -74,7 +74,10 @@ def denoise(
         "generator": torch.Generator("cpu").manual_seed(recipe.seed),
         "callback_on_step_end": after_step,
     }
-    with torch.inference_mode(), _stoppable(pipeline, job), previews(pipeline) as preview:
+    # A pipeline's own interrupt waits for the step and then still decodes the image, which for a large model on a CPU
+    # takes many seconds.
+    networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    with torch.inference_mode(), stoppable(networks, job), previews(pipeline) as preview:
         output = pipeline(**{name: value for name, value in wanted.items() if takes(pipeline, name)})
     blocked = getattr(output, "nsfw_content_detected", None) or [False]
     return None if blocked[0] else output.images[0]
@@ -108,22 +111,3 @@ def revision_of(folder: Path) -> str:
     for file in sorted(folder.rglob("*.safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
-
-
-@contextlib.contextmanager
-def _stoppable(pipeline: Any, job: Job[Any]) -> Iterator[None]:
-    """Lets each layer look at the job. A pipeline's own interrupt waits for the step and then still decodes the image,
-    which for a large model on a CPU takes many seconds.
-    """
-
-    def look(layer: torch.nn.Module, values: Any) -> None:
-        job.check()
-
-    networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    layers = [layer for network in networks for layer in network.modules() if not any(layer.children())]
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

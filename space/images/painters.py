@@ -94,7 +94,7 @@ def notes_on(pipeline: Any, recipe: Recipe) -> tuple[str, ...]:
 
 
 def _wardrobe_notes(prompt: str) -> list[str]:
-    from space.demo_models.wardrobe import COLOURS, GARMENTS
+    from space.demo_models.pictures.wardrobe import COLOURS, GARMENTS
 
     words = f" {' '.join(''.join(c if c.isalpha() or c == '-' else ' ' for c in prompt.lower()).split())} "
     names = [name for garment in GARMENTS for name in garment]

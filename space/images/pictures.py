@@ -1,15 +1,17 @@
-"""Pictures in and out: uploads opened within bounds, texts kept inside PNG files, small images enlarged."""
+"""Pictures in and out: uploads decoded within bounds, texts kept inside PNG files, small images enlarged."""
 
+import contextlib
 import io
-from collections.abc import Mapping
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
 
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from space.limits import BadInput
 
 MAX_BYTES = 5_000_000
 MAX_PIXELS = 4096 * 4096
-FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def read_upload(path: str) -> bytes:
@@ -18,15 +20,36 @@ def read_upload(path: str) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def open_picture(data: bytes) -> Image.Image:
-    """An uploaded picture, upright and as plain RGB: its metadata is dropped, what is transparent becomes white.
+@contextlib.contextmanager
+def decoded(data: bytes, formats: tuple[str, ...], *, most_bytes: int, most_pixels: int) -> Iterator[Image.Image]:
+    """A stranger's picture, its pixels read. What the `with` does with it may still find that the file is broken.
+
+    Args:
+        formats: Pillow's names of those that are tried.
 
     Raises:
-        BadInput: it is no PNG, JPEG or WebP, broken, or larger than `MAX_BYTES` or `MAX_PIXELS`.
+        BadInput: it is of another format, broken, or larger than `most_bytes` or `most_pixels`.
     """
-    upright = ImageOps.exif_transpose(_decode(data, FORMATS)).convert("RGBA")
-    white = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(white, upright).convert("RGB")
+    kinds = " or ".join(formats)
+    if len(data) > most_bytes:
+        raise BadInput(f"The file is larger than {most_bytes / 1e6:.0f} MB, which is the most that is allowed.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is the lower one
+            picture = Image.open(io.BytesIO(data), formats=formats)  # reads the header only
+        if picture.width * picture.height > most_pixels:
+            raise Image.DecompressionBombError
+        picture.load()
+        yield picture
+    except Image.DecompressionBombError:
+        raise BadInput(
+            f"The picture has too many pixels; at most {most_pixels / 1e6:.0f} million are allowed."
+        ) from None
+    except UnidentifiedImageError:
+        raise BadInput(f"The file is not a {kinds} picture.") from None
+    # What Pillow raises for truncated and twisted files, and for broken EXIF data.
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error):
+        raise BadInput(f"The file is broken: it cannot be read as a {kinds} picture.") from None
 
 
 def read_texts(data: bytes) -> dict[str, str]:
@@ -35,8 +58,8 @@ def read_texts(data: bytes) -> dict[str, str]:
     Raises:
         BadInput: it is no PNG, broken, or larger than `MAX_BYTES` or `MAX_PIXELS`.
     """
-    picture = _decode(data, ("PNG",))
-    return {str(key): str(text) for key, text in picture.text.items()}  # type: ignore[attr-defined]
+    with decoded(data, ("PNG",), most_bytes=MAX_BYTES, most_pixels=MAX_PIXELS) as picture:
+        return {str(key): str(text) for key, text in picture.text.items()}  # type: ignore[attr-defined]
 
 
 def encode_png(image: Image.Image, texts: Mapping[str, str]) -> bytes:
@@ -55,26 +78,3 @@ def enlarge(image: Image.Image, times: int) -> Image.Image:
     Bicubic, on the stored values: in linear light dark garments get a black rim, and Lanczos rings more.
     """
     return image.resize((image.width * times, image.height * times), Image.Resampling.BICUBIC)
-
-
-def _decode(data: bytes, formats: tuple[str, ...]) -> Image.Image:
-    kinds = " or ".join(formats)
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"The file is larger than {MAX_BYTES / 1e6:.0f} MB, which is the most that is allowed.")
-    try:
-        picture = Image.open(io.BytesIO(data), formats=formats)  # reads the header only
-        if picture.width * picture.height > MAX_PIXELS:
-            raise BadInput(
-                f"The picture has {picture.width} x {picture.height} pixels; "
-                f"at most {MAX_PIXELS / 1e6:.0f} million are allowed."
-            )
-        picture.load()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadInput(
-            f"The picture has too many pixels; at most {MAX_PIXELS / 1e6:.0f} million are allowed."
-        ) from None
-    except UnidentifiedImageError:
-        raise BadInput(f"The file is not a {kinds} picture.") from None
-    except (OSError, ValueError, SyntaxError, EOFError):  # what Pillow raises for truncated and twisted files
-        raise BadInput(f"The file is broken: it cannot be read as a {kinds} picture.") from None
-    return picture

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional
 
 SMALL_VAE = 10_000_000  # parameters; a smaller one decodes a preview itself
@@ -22,10 +24,10 @@ def previews(pipeline: Any) -> Iterator[Callable[[], Image.Image]]:
     Where a safety checker will judge the result, previews are coarse, since it has not judged them.
     """
     scheduler, step = pipeline.scheduler, pipeline.scheduler.step
-    seen: list[torch.Tensor] = []
+    seen: list[Tensor] = []
 
     @functools.wraps(step)
-    def recorded(output: torch.Tensor, timestep: Any, sample: torch.Tensor, *values: Any, **named: Any) -> Any:
+    def recorded(output: Tensor, timestep: Any, sample: Tensor, *values: Any, **named: Any) -> Any:
         seen[:] = [output, torch.as_tensor(timestep), sample]
         return step(output, timestep, sample, *values, **named)
 
@@ -36,7 +38,9 @@ def previews(pipeline: Any) -> Iterator[Callable[[], Image.Image]]:
         del scheduler.step
 
 
-def clean_latents(scheduler: Any, output: torch.Tensor, timestep: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+def clean_latents(
+    scheduler: Any, output: Float[Tensor, "*latents"], timestep: Shaped[Tensor, ""], sample: Float[Tensor, "*latents"]
+) -> Float[Tensor, "*latents"]:
     """The finished latents, as the model's output at one step implies them."""
     if not hasattr(scheduler, "alphas_cumprod"):  # a flow (arXiv 2210.02747): the output is noise minus latents
         return sample - output * (timestep / scheduler.config.num_train_timesteps)
@@ -47,8 +51,8 @@ def clean_latents(scheduler: Any, output: torch.Tensor, timestep: torch.Tensor, 
     return (sample - noise * output) / signal
 
 
-def linear_map(vae: Any) -> torch.Tensor:
-    """Weights, (latent channels + 1, 3), that turn each latent of a VAE straight into a pixel from -1 to 1.
+def linear_map(vae: Any) -> Float[Tensor, "inputs 3"]:
+    """Weights that turn each latent of a VAE, and a 1 for the bias, straight into a pixel from -1 to 1.
 
     A VAE's latents are nearly linear in colour. The weights are fitted once on smooth random pictures that the VAE
     encodes, and stay with it as long as it is in memory.
@@ -64,7 +68,7 @@ def linear_map(vae: Any) -> torch.Tensor:
     return getattr(vae, _MAP)
 
 
-def _picture(pipeline: Any, latents: torch.Tensor) -> Image.Image:
+def _picture(pipeline: Any, latents: Tensor) -> Image.Image:
     vae = pipeline.vae
     latents = _as_the_vae_reads_them(pipeline, latents)
     if sum(parameter.numel() for parameter in vae.parameters()) <= SMALL_VAE:
@@ -77,7 +81,7 @@ def _picture(pipeline: Any, latents: torch.Tensor) -> Image.Image:
     return picture
 
 
-def _as_the_vae_reads_them(pipeline: Any, latents: torch.Tensor) -> torch.Tensor:
+def _as_the_vae_reads_them(pipeline: Any, latents: Tensor) -> Tensor:
     config = pipeline.vae.config
     if latents.ndim == 3:  # FLUX.2 packs patches of 2x2 latents, whitened, into a sequence: rows of a square
         side = round(latents.shape[1] ** 0.5)
@@ -89,7 +93,7 @@ def _as_the_vae_reads_them(pipeline: Any, latents: torch.Tensor) -> torch.Tensor
     return latents / config.scaling_factor
 
 
-def _with_bias(latents: torch.Tensor) -> torch.Tensor:
+def _with_bias(latents: Tensor) -> Tensor:
     """(images, channels, height, width) to (pixels, channels + 1)."""
     rows = latents.movedim(1, -1).flatten(0, 2)
     return torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)

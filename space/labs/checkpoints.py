@@ -3,14 +3,14 @@
 Looks at file names and descriptions only; `networks.py` brings a model into memory.
 """
 
+import functools
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from safetensors import SafetensorError, safe_open
 
 from space.folders import WEIGHTS
 
@@ -19,6 +19,7 @@ VARIABLE = "SPACE_CHECKPOINTS"
 DEEPEST = 4  # folders below a search folder: a sweep keeps its runs two or three down
 MOST_FOLDERS = 5_000
 LARGEST_DESCRIPTION = 4_000_000  # bytes
+FRESH_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,15 @@ def search_folders() -> tuple[Path, ...]:
 
 
 def find_checkpoints(kind: Kind, folders: tuple[Path, ...] | None = None) -> tuple[Checkpoint, ...]:
-    """The models of one lab, one for each subject and key: of the first folder that has it, the newest there."""
+    """The models of one lab, one for each subject and key: of the first folder that has it, the newest there.
+
+    Args:
+        folders: where to look; without them in `search_folders`, once in `FRESH_SECONDS`, because every request asks.
+    """
+    if folders is None:
+        return _found_lately(kind, search_folders(), int(time.monotonic() / FRESH_SECONDS))
     found: dict[tuple[str, str], Checkpoint] = {}
-    for folder in search_folders() if folders is None else folders:
+    for folder in folders:
         here: dict[tuple[str, str], Checkpoint] = {}
         for checkpoint in _checkpoints_below(folder):
             name = (checkpoint.subject, checkpoint.key)
@@ -62,6 +69,11 @@ def find_checkpoints(kind: Kind, folders: tuple[Path, ...] | None = None) -> tup
                 here[name] = checkpoint
         found = here | found
     return tuple(sorted(found.values(), key=lambda checkpoint: (checkpoint.subject, checkpoint.key)))
+
+
+@functools.lru_cache(maxsize=8)
+def _found_lately(kind: Kind, folders: tuple[Path, ...], when: int) -> tuple[Checkpoint, ...]:
+    return find_checkpoints(kind, folders)
 
 
 def without_folder(error: Exception, checkpoint: Checkpoint) -> str:
@@ -85,11 +97,7 @@ def _checkpoints_below(root: Path) -> Iterator[Checkpoint]:
 
 
 def _vision_run(folder: Path) -> Checkpoint | None:
-    result = _read(folder / "result.json")
-    model, dataset = result.get("model"), result.get("dataset")
-    if not isinstance(model, str) or not isinstance(dataset, str):
-        return None
-    return Checkpoint("vision", dataset, model, folder, _score(result, "accuracy"), _time(folder / "result.json"))
+    return _vision(_read(folder / "result.json"), folder, modified=_time(folder / "result.json"))
 
 
 def _attention_run(folder: Path) -> Checkpoint | None:
@@ -99,26 +107,36 @@ def _attention_run(folder: Path) -> Checkpoint | None:
 
 
 def _shipped(path: Path) -> Checkpoint | None:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("description", "{}"))
-    except (SafetensorError, OSError, ValueError):
-        return None
-    if not isinstance(about, dict):
-        return None
+    about = _described(path)
     if about.get("kind") == "attention":
         return _attention(about, path, score=_score(about, "exact_match"), modified=_time(path))
-    if about.get("kind") == "vision":
-        return Checkpoint("vision", about["dataset"], about["model"], path, _score(about, "accuracy"), _time(path))
-    return None
+    return _vision(about, path, modified=_time(path)) if about.get("kind") == "vision" else None
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What a safetensors file says of itself at its beginning: its end may be lost, which its lab then tells."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LARGEST_DESCRIPTION)))
+        about = json.loads(header["__metadata__"]["description"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _vision(about: dict[str, Any], path: Path, *, modified: float) -> Checkpoint | None:
+    model, dataset = about.get("model"), about.get("dataset")
+    if not isinstance(model, str) or not isinstance(dataset, str):
+        return None
+    return Checkpoint("vision", dataset, model, path, _score(about, "accuracy"), modified)
 
 
 def _attention(about: dict[str, Any], path: Path, *, score: float | None, modified: float) -> Checkpoint | None:
     config = about.get("config")
-    if not isinstance(config, dict) or not {"task", "attention"} <= config.keys():
+    task, attention = (config.get("task"), config.get("attention")) if isinstance(config, dict) else (None, None)
+    if not isinstance(task, str) or not isinstance(attention, str):
         return None
-    key = f"{config['task']}-{config['attention']}"
-    return Checkpoint("attention", config["task"], key, path, score, modified)
+    return Checkpoint("attention", task, f"{task}-{attention}", path, score, modified)
 
 
 def _score(about: dict[str, Any], name: str) -> float | None:

@@ -67,10 +67,14 @@ class Shelf(Generic[M]):
         """Calls a function that may compile for seconds.
 
         Raises:
-            Stopped: as `get`.
+            Stopped: the job was stopped while it waited; a function that has not begun by then never does.
             Exception: whatever the function raised.
         """
-        return _wait(self._worker.submit(function), job)
+        future = self._worker.submit(function)
+        try:
+            return _wait(future, job)
+        finally:
+            future.cancel()
 
     def _make_room(self) -> None:
         sizes = {key: future.result().size for key, future in self._models.items() if self.has(key)}

@@ -25,6 +25,8 @@ class ModelSpec:
         size: bytes of weights to download or on disk.
         quality: what it can be trusted with, in a few words.
         repo: its repository on the hub; None for an offline model.
+        tokenizer: those files of its repository, beside tokenizer_config.json, that its tokenizer is made of; empty
+            where a Space does not preload it.
     """
 
     key: str
@@ -34,6 +36,7 @@ class ModelSpec:
     size: int
     quality: str
     repo: str | None = None
+    tokenizer: tuple[str, ...] = ()
 
     @property
     def offline(self) -> bool:
@@ -78,23 +81,23 @@ _ALL = (
     # --- the hub; ids, safetensors and licences were checked, revisions are resolved at the first download ---
     ModelSpec(
         "t5-small-summary", "T5 small, summarization", "seq2seq", "Apache-2.0", 242 * MB, "news and reports",
-        "Falconsai/text_summarization",
+        "Falconsai/text_summarization", ("tokenizer.json",),
     ),
     ModelSpec(
         "distilgpt2", "DistilGPT-2", "causal", "Apache-2.0", 353 * MB, "plain continuation",
-        "distilbert/distilgpt2",
+        "distilbert/distilgpt2", ("tokenizer.json",),
     ),
     ModelSpec(
         "smollm2-360m", "SmolLM2 360M Instruct", "causal", "Apache-2.0", 724 * MB, "follows simple instructions",
-        "HuggingFaceTB/SmolLM2-360M-Instruct",
+        "HuggingFaceTB/SmolLM2-360M-Instruct", ("tokenizer.json",),
     ),
     ModelSpec(
         "distilbert-sst2", "DistilBERT, SST-2", "classifier", "Apache-2.0", 268 * MB, "91.3 % on SST-2 (its card)",
-        "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english", ("vocab.txt",),
     ),
     ModelSpec(
         "tinyroberta-squad2", "TinyRoBERTa, SQuAD 2", "extractive", "CC-BY-4.0", 326 * MB, "may say: no answer",
-        "deepset/tinyroberta-squad2",
+        "deepset/tinyroberta-squad2", ("vocab.json", "merges.txt"),
     ),
     ModelSpec(
         "distilbert-squad", "DistilBERT, SQuAD", "extractive", "Apache-2.0", 261 * MB, "always answers",

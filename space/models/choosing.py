@@ -22,6 +22,8 @@ _BEAT_SECONDS = 0.05
 class NotReady(BadInput):
     """A model cannot be had. The text says why, or what to type."""
 
+    heading = "The model cannot be had"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -69,7 +71,7 @@ class Chooser:
     Attributes:
         mode: `hub` and `offline` say which catalogue; `auto` prefers the hub's model where it is in the local cache or
             the hub answers, and falls back to the offline one.
-        cached: the folder of a hub model in the local cache, or None.
+        cached: the folder of a hub model in the local cache, or None; `NotReady` counts as a failure of the model.
         probe: whether the hub answers; asked at most once, and waited for at most `PROBE_SECONDS`.
         now: the time in seconds.
     """
@@ -79,7 +81,7 @@ class Chooser:
     probe: Callable[[], bool] = hub_answers
     now: Callable[[], float] = time.monotonic
     _question: "_Question | None" = None
-    _failures: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _failures: "dict[str, _Failure]" = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def allowed(self, task: Task) -> tuple[ModelSpec, ...]:
@@ -108,35 +110,56 @@ class Chooser:
             return Choice(offline, "offline models only")
         if self.mode == "hub":
             return Choice(default, "hub models only")
-        if self.cached(default):
-            return Choice(default, "in the local cache")
-        if reason := self._recent_failure(default):
+        try:
+            folder = self.cached(default)
+        except NotReady as error:
+            return Choice(offline, _because(default, error))
+        if reason := self._recent_failure(default, folder):
             return Choice(offline, reason)
+        if folder:
+            return Choice(default, "in the local cache")
         if self._online(check):
             return Choice(default, "from the hub")
         return Choice(offline, "the hub does not answer")
 
     def fall_back(self, task: Task, picked: str, *, failed: Choice, error: NotReady) -> Choice:
-        """The offline model of `task`, now that the one chosen cannot be had; remembered for `RETRY_SECONDS`.
+        """The offline model of `task`, now that the one chosen cannot be had.
+
+        The failure counts for `RETRY_SECONDS`, unless the model's files come here or change their place before.
 
         Raises:
             NotReady: `error`, where nothing else may answer: the user picked the model, or the mode allows no other.
         """
         if self.mode != "auto" or picked != AUTO or failed.spec.offline:
             raise error
-        reason = f"{failed.spec.title} could not be had: {error.message}"
+        failure = _Failure(self.now(), _because(failed.spec, error), self.cached(failed.spec))
         with self._lock:
-            self._failures[failed.spec.key] = (self.now(), reason)
-        return Choice(MODELS[TASKS[task].offline], reason)
+            self._failures[failed.spec.key] = failure
+        return Choice(MODELS[TASKS[task].offline], failure.reason)
 
-    def _recent_failure(self, spec: ModelSpec) -> str | None:
-        when, reason = self._failures.get(spec.key, (0.0, ""))
-        return reason if reason and self.now() - when < RETRY_SECONDS else None
+    def _recent_failure(self, spec: ModelSpec, folder: Path | None) -> str | None:
+        failure = self._failures.get(spec.key)
+        if failure and failure.folder == folder and self.now() - failure.when < RETRY_SECONDS:
+            return failure.reason
+        return None
 
     def _online(self, check: Callable[[], None]) -> bool:
         with self._lock:
             self._question = self._question or _Question(self.probe)
         return self._question.answer(check)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A hub model that could not be had, and the folder of its files then."""
+
+    when: float
+    reason: str
+    folder: Path | None
+
+
+def _because(spec: ModelSpec, error: NotReady) -> str:
+    return f"{spec.title} could not be had: {error.message}"
 
 
 class _Question:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from filelock import FileLock
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -90,8 +90,11 @@ def _fetch(spec: ModelSpec, say: Say) -> None:
         raise NotReady(f"The repository {spec.repo} has no safetensors, and other weights are not loaded.")
     meter = _Meter(sum(sizes[name] for name in names), say)
     Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
-    if meter.total > shutil.disk_usage(constants.HF_HUB_CACHE).free:
-        raise OSError(errno.ENOSPC, f"{meter.total / MB:.0f} MB are needed")
+    missing = (
+        name for name in names if not isinstance(try_to_load_from_cache(spec.repo, name, revision=revision), str)
+    )
+    if sum(sizes[name] for name in missing) > shutil.disk_usage(constants.HF_HUB_CACHE).free:
+        raise OSError(errno.ENOSPC, "the disk has no room for the files that are missing")
     for name in names:
         hf_hub_download(spec.repo, name, revision=revision, etag_timeout=TIMEOUT_SECONDS, tqdm_class=meter.bar())
         meter.finish(sizes[name])

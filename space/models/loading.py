@@ -1,6 +1,7 @@
 """How each kind of model comes into memory: safetensors only, no code from the hub, float32 on a CPU."""
 
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from space.folders import WEIGHTS, models_folder
+from space.folders import WEIGHTS
 from space.models.catalog import ModelSpec
 from space.models.choosing import Choice, NotReady
 from space.models.cores import usable_cores
+from space.models.fetching import COMMAND, base_folder
 from space.models.hub import cached_folder
 from space.models.hub_files import variant_of
 from space.models.store import Loaded
@@ -24,6 +26,7 @@ _AUTO = {
     "classifier": transformers.AutoModelForSequenceClassification,
     "extractive": transformers.AutoModelForQuestionAnswering,
 }
+log = logging.getLogger("space")
 _SAFE: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
 
 
@@ -38,8 +41,11 @@ def load(choice: Choice) -> Loaded:
     spec = choice.spec
     try:
         model, tokenizer, folder = _load_offline(spec) if spec.offline else _load_hub(spec)
-    except (SafetensorError, OSError) as error:
-        raise NotReady("Its files on this machine are damaged; delete them, and they are fetched again.") from error
+    except NotReady:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        log.warning("%s cannot be loaded", spec.key, exc_info=True)
+        raise NotReady(f"Its files on this machine are damaged. {_repair(spec)}") from error
     return Loaded(choice, model, tokenizer, _bytes(model), folder)
 
 
@@ -74,16 +80,44 @@ def _load_hub(spec: ModelSpec) -> tuple[Any, Any, Path]:
 
 
 def _load_offline(spec: ModelSpec) -> tuple[Any, Any, Path]:
-    if spec.kind == "causal":
-        folder = _ready(models_folder() / "smollm2-135m-instruct")
+    base = base_folder(spec)
+    if base and not base.is_dir():
+        raise NotReady(f"The offline models are not on this machine yet; run: {COMMAND}")
+    if base and spec.kind == "causal":
+        return *_load_folder(spec, base), base
+    task = _shipped_task(spec)
+    folder = WEIGHTS / task
+    if not folder.is_dir():
+        raise NotReady(
+            f"The weights of this task are missing in space/weights; run: python -m space.demo_models.{task}"
+        )
+    if base is None:
         return *_load_folder(spec, folder), folder
-    folder = _shipped({"diffusion": "text_to_image", "classifier": "sentiment"}.get(spec.kind, "question_answering"))
-    if spec.kind == "diffusion":
-        return *_load_folder(spec, folder), folder
+    from jax_models.errors import RunError  # imports JAX, and so do the adapters
     from space.demo_models.adapters import load_adapted
 
-    model, tokenizer = load_adapted(_ready(models_folder() / "minilm-l6"), folder, _AUTO[spec.kind])
+    try:
+        model, tokenizer = load_adapted(base, folder, _AUTO[spec.kind])
+    except RunError as error:
+        raise ValueError(str(error)) from error
     return model.eval().to(device()), tokenizer, folder
+
+
+def _shipped_task(spec: ModelSpec) -> str:
+    """The folder of an offline model in `space/weights`."""
+    return {"diffusion": "text_to_image", "classifier": "sentiment"}.get(spec.kind, "question_answering")
+
+
+def _repair(spec: ModelSpec) -> str:
+    """How damaged files become whole again."""
+    if not spec.offline:
+        return f"Delete the folder of {spec.repo} in the hub's cache, and they are fetched again."
+    base, task = base_folder(spec), _shipped_task(spec)
+    again = f"take space/weights/{task} from the repository again, or run: python -m space.demo_models.{task}"
+    if base is None:
+        return f"To repair them, {again}"
+    fetched = f"Delete the folder {base.name} of the offline models, and run: {COMMAND}"
+    return fetched if spec.kind == "causal" else f"{fetched} (or {again})"
 
 
 def _load_folder(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
@@ -104,20 +138,6 @@ def _load_pipeline(folder: Path) -> Any:
     pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype(), variant=variant_of(folder), **_SAFE)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device())
-
-
-def _ready(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise NotReady("The offline models are not on this machine yet; run: python -m space.demo_models")
-    return folder
-
-
-def _shipped(task: str) -> Path:
-    if not (WEIGHTS / task).is_dir():
-        raise NotReady(
-            f"The weights of this task are missing in space/weights; run: python -m space.demo_models.{task}"
-        )
-    return WEIGHTS / task
 
 
 def _bytes(model: Any) -> int:

@@ -83,8 +83,8 @@ class ModelStore:
         chooser: says which model answers a task.
         load: brings one from its files into memory.
         budget: most bytes of weights that stay in memory together; one model always may.
-        fetch: brings the files of a hub model onto this machine if they are not there, and says how far it is. Saying
-            may raise `Stopped`, which ends it.
+        fetch: brings the files of a model onto this machine if they are not there, and says how far it is. Saying may
+            raise `Stopped`, which ends it.
     """
 
     chooser: Chooser
@@ -181,7 +181,8 @@ class ModelStore:
                     said = arrival.stage
                     say(said)
         except Stopped:
-            arrival.wanted -= 1
+            with self._state:
+                arrival.wanted -= 1
             raise
         if arrival.failure and not isinstance(arrival.failure, Stopped):
             raise arrival.failure
@@ -196,8 +197,7 @@ class ModelStore:
                     raise Stopped
 
         try:
-            if not spec.offline:
-                self.fetch(spec, say)
+            self.fetch(spec, say)
             with self._loading:
                 self._make_room(spec.size, say)
                 say("loading the model")

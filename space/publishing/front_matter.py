@@ -114,9 +114,11 @@ def _problems_of_list(name: str, value: Any) -> Iterator[str]:
         return
     repos = [entry.split()[0] for entry in value]
     yield from (f"has {repo!r}; it must be OWNER/NAME" for repo in repos if not is_repo(repo))
-    wanted = hub_models() if name == "models" else preloaded_models()
+    wanted = {repo: repo for repo in hub_models()} if name == "models" else preloaded_models()
     yield from (f"lacks {repo}, which the catalogue offers" for repo in wanted if repo not in repos)
     yield from (f"has {repo}, which the catalogue does not offer" for repo in repos if repo not in wanted)
+    yield from (f"has {entry!r}; the model needs: {wanted[repo]}" for repo, entry in zip(repos, value, strict=True)
+                if wanted.get(repo, entry) != entry)  # fmt: skip
 
 
 def hub_models() -> tuple[str, ...]:
@@ -124,10 +126,15 @@ def hub_models() -> tuple[str, ...]:
     return tuple(spec.repo for spec in MODELS.values() if spec.repo)
 
 
-def preloaded_models() -> tuple[str, ...]:
-    """The default models of the tasks that are small enough to be part of the Space's image."""
+def preloaded_models() -> dict[str, str]:
+    """The default models of the tasks that are small enough to be part of the Space's image.
+
+    Each repository has the entry that names all files without which the model does not count as being there.
+    """
     defaults = {task.hub[0] for task in TASKS.values()}
-    return tuple(spec.repo for spec in MODELS.values() if spec.repo and spec.key in defaults and spec.size < GB)
+    specs = [spec for spec in MODELS.values() if spec.repo and spec.key in defaults and spec.size < GB]
+    needed = ("config.json", "model.safetensors", "tokenizer_config.json")
+    return {str(spec.repo): f"{spec.repo} {','.join((*needed, *spec.tokenizer))}" for spec in specs}
 
 
 def is_repo(name: str) -> bool:

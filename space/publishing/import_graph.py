@@ -22,19 +22,19 @@ class Imports:
     packages: dict[str, str]
 
 
-def reachable(root: Path, *, entry: str) -> Imports:
-    """Everything that `entry` can come to import, found by reading, without running.
+def reachable(root: Path, *entries: str) -> Imports:
+    """Everything that `entries` can come to import, found by reading, without running.
 
     Files count also when they are imported inside a function. Packages that `jax_models` and `seq2seq` import only
     inside functions do not: those serve training and data, which the app never asks of them.
 
     Args:
         root: the folder that holds the packages.
-        entry: the module to start from.
+        entries: the modules to start from.
     """
     modules: dict[str, Path] = {}
     packages: dict[str, str] = {}
-    waiting, seen = [(entry, True)], set()
+    waiting, seen = [(entry, True) for entry in entries], set()
     while waiting:
         name, needed = waiting.pop()
         path = _file(root, name)

@@ -1,4 +1,4 @@
-"""The folder of the Space: the app, what it imports, its weights, and the two files that Hugging Face looks for."""
+"""The folder of the Space: the app, what it imports, its weights, its licence, and two files for Hugging Face."""
 
 import re
 import shutil
@@ -16,10 +16,10 @@ from space.publishing import front_matter
 from space.publishing.import_graph import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
-ENTRY = "space.app"
+ENTRIES = ("space.app", "space.demo_models.__main__")  # the app runs the second to fetch its offline models
 MARKER = ".staged-by-space-deploy"
 AT_THE_ROOT = ("README.md", "requirements.txt")
-PROVIDED = {"spaces"}  # Hugging Face installs it into a Space with Gradio
+PROVIDED = {"spaces", "starlette"}  # Hugging Face installs the first with Gradio, and Gradio needs the second
 MB = 1_000_000
 LARGEST_FILE = 100 * MB
 LARGEST_SPACE = 1_000 * MB  # what a Space's repository may hold
@@ -63,7 +63,7 @@ def stage(folder: Path, *, root: Path = ROOT) -> Staged:
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
         raise UsageError(f"{folder} holds something that was not staged here; name a folder that is empty or new")
-    imports = reachable(root, entry=ENTRY)
+    imports = reachable(root, *ENTRIES)
     files = [*imports.modules.values(), *_data_files(root / "space")]
     try:
         if folder.exists():
@@ -77,6 +77,7 @@ def stage(folder: Path, *, root: Path = ROOT) -> Staged:
             shutil.copyfile(source, target, follow_symlinks=False)
         for name in AT_THE_ROOT:
             shutil.copyfile(root / "space" / name, folder / name)
+        shutil.copyfile(root / "LICENSE", folder / "LICENSE")
     except OSError as error:
         raise RunError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return Staged(folder, imports.packages)

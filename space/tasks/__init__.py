@@ -1,4 +1,4 @@
-"""The tasks of the Space, one file each: what it computes, its page and its API endpoint."""
+"""The tasks of the Space, one file each: its page and its API endpoint. What it computes is in text, images or labs."""
 
 from space.tasks import (
     attention_lab,

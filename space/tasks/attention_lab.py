@@ -1,90 +1,25 @@
 """Attention lab: the project's own encoder-decoders write token by token, and show where they look."""
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
-from space import limits
-from space.jobs import Job, watch
-from space.labs.checkpoints import Checkpoint, find_checkpoints, without_folder
+from space.labs.checkpoints import Checkpoint
+from space.labs.looking import LONGEST, Answer, available, look, make_shelf
 from space.labs.shelf import Shelf
 from space.models.choosing import AUTO
 from space.serving import Space
 from space.ui.attention_map import map_html, symbols_html
 from space.ui.lab_panels import how_to_train, project_badge
-from space.ui.widgets import Page, header, on_run, status_html, status_line
+from space.ui.widgets import Page, header, on_run, run_and_stop, status_html, status_line
 
-if TYPE_CHECKING:
-    from space.labs.networks import Reader, Written
-
-LONGEST = 1_000
-SECONDS = 120.0
-BUDGET = 200_000_000  # bytes of weights; the largest usual model, of texts, takes 30 MB
 EXAMPLES = {
     "reverse": ("3 1 4 1 5", "10 20 30 40 50 60 70 80", "7 7 7 42 7 7 7", "99 98 97 0 1 2"),
     "copy": ("3 1 4 1 5",),
     "sort": ("31 4 15 92 6 53 5",),
     "dates": ("March 5, 2021", "24th of December 1999"),
 }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer so far: `written` is None while the model is loaded or compiled."""
-
-    checkpoint: Checkpoint
-    written: "Written | None" = None
-    seconds: float = 0.0
-
-
-def make_shelf() -> Shelf["Reader"]:
-    """Where the models are kept. JAX is imported when the first one is loaded."""
-
-    def load(checkpoint: Checkpoint) -> "Reader":
-        from space.labs.networks import load_reader
-
-        return load_reader(checkpoint)
-
-    return Shelf(load, BUDGET)
-
-
-def available() -> tuple[Checkpoint, ...]:
-    """The models that are here, the default first: it reverses."""
-    return tuple(sorted(find_checkpoints("attention"), key=lambda checkpoint: checkpoint.key != "reverse-additive"))
-
-
-def look(shelf: Shelf["Reader"], tokens: object, *, model: object = AUTO) -> Iterator[Answer]:
-    """Lets a model write its output for one sequence, and tells where it looks.
-
-    Args:
-        tokens: for example "3 1 4 1 5"; a text, for a model of texts.
-        model: a key of `available`, or "auto".
-
-    Raises:
-        BadInput: the model cannot read this, there is no such model, or its files are damaged.
-    """
-    line = limits.text(tokens, name="The sequence", longest=LONGEST)
-    models = {checkpoint.key: checkpoint for checkpoint in available()}
-    if not models:
-        raise limits.BadInput("No model is here yet; run: python -m seq2seq.train")
-    key = limits.one_of(model, (AUTO, *models), name="The model")
-    checkpoint = models[next(iter(models)) if key == AUTO else key]
-
-    def work(job: Job[Answer]) -> None:
-        from jax_models.errors import RunError, UsageError
-
-        try:
-            reader = shelf.get(checkpoint, job)
-            started = time.monotonic()
-            written = shelf.run(lambda: reader.write(line), job)
-        except (RunError, UsageError) as error:
-            raise limits.BadInput(without_folder(error, checkpoint).replace(" or raise max_length", "")) from error
-        job.tell(Answer(checkpoint, written, time.monotonic() - started))
-
-    return watch(work, first=Answer(checkpoint), seconds=SECONDS)
 
 
 def _build(space: Space) -> None:
@@ -95,8 +30,7 @@ def _build(space: Space) -> None:
             tokens = gr.Textbox(EXAMPLES["reverse"][0], label="Sequence", max_length=LONGEST, lines=1)
             model = gr.Radio(_choices(), value=AUTO, label="Model")
             with gr.Row():
-                run = gr.Button("Write", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                run, stop = run_and_stop("Write")
             tasks = {checkpoint.subject for checkpoint in available()} or {"reverse"}
             lines = dict.fromkeys(line for task, lines in EXAMPLES.items() if task in tasks for line in lines)
             gr.Examples([[line] for line in lines], [tokens], label="Examples")
@@ -111,22 +45,19 @@ def _build(space: Space) -> None:
         for found in look(shelf, tokens, model=model):
             yield symbols_html(found.written), _status(found), _map(found)
 
-    on_run(
-        space,
-        [run.click, tokens.submit],
-        show,
-        inputs=[tokens, model],
-        outputs=[answer, status, attention],
-        stop=stop,
-        gpu=False,
-    )
+    inputs, outputs = [tokens, model], [answer, status, attention]
+    triggers = [run.click, tokens.submit]
+    on_run(space, triggers, show, inputs=inputs, outputs=outputs, stop=stop, status=status, gpu=False)
     refresh.click(
         lambda: (gr.Radio(_choices(), value=AUTO), _missing()),
         outputs=[model, missing],
         api_visibility="private",
         queue=False,
     )
+    _publish(space, shelf)
 
+
+def _publish(space: Space, shelf: Shelf[Any]) -> None:
     def attend(tokens: str, model: str = AUTO) -> Iterator[dict[str, Any]]:
         """Lets an encoder-decoder of this project write its output for a sequence, and shows where it looked.
 

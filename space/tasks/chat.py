@@ -1,9 +1,11 @@
 """Chat: a conversation with an instruction-tuned model, kept in the user's browser."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from gradio.context import Context
 
 from space import limits
@@ -12,7 +14,17 @@ from space.serving import Space
 from space.text.conversation import bounded, checked
 from space.text.prompts import Message
 from space.text.replies import DEFAULT, LONGEST, LONGEST_SYSTEM, MOST_TOKENS, PRESETS, SYSTEM, Reply, reply
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import (
+    Page,
+    header,
+    key_of,
+    model_picker,
+    on_run,
+    run_and_stop,
+    run_status,
+    status_html,
+    status_line,
+)
 
 EXAMPLES = (
     "Why is the sky blue?",
@@ -20,6 +32,8 @@ EXAMPLES = (
     "Give me three names for a grey cat.",
 )
 STORAGE = "classic-architectures-chat"
+
+Talk = Callable[..., Iterator[tuple[Any, ...]]]
 
 
 def _build(space: Space) -> None:
@@ -43,20 +57,45 @@ def _build(space: Space) -> None:
                 label="Message", lines=1, max_lines=8, max_length=LONGEST, placeholder="Enter sends", autofocus=True
             )
             with gr.Row():
-                send = gr.Button("Send", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                send, stop = run_and_stop("Send")
                 clear = gr.Button("Clear")
         with gr.Column(scale=1, min_width=260):
-            system = gr.Textbox(SYSTEM, label="System prompt", lines=3, max_length=LONGEST_SYSTEM)
-            preset = gr.Radio(list(PRESETS), value="balanced", label="Sampling")
-            with gr.Accordion("Settings", open=False):
-                temperature = gr.Slider(0, 2, DEFAULT.temperature, step=0.05, label="Temperature")
-                top_p = gr.Slider(0.05, 1, DEFAULT.top_p, step=0.05, label="Top p")
-                penalty = gr.Slider(1, 2, DEFAULT.repetition_penalty, step=0.05, label="Repetition penalty")
-                longest = gr.Slider(16, MOST_TOKENS, 256, step=16, label="Longest answer, in tokens")
-                model = model_picker(space, "chat")
+            settings = _settings(space)
+    system, outputs = settings[0], [shown, kept, status]
+    ask, example, retry, edit = _talks(space)
+    run = functools.partial(on_run, space, stop=stop, status=status)
+    runs = [
+        run([send.click, message.submit], ask, inputs=[message, kept, *settings], outputs=[*outputs, message]),
+        run([shown.example_select], example, inputs=[kept, *settings], outputs=outputs),
+        run([shown.retry], retry, inputs=[kept, *settings], outputs=outputs),
+        run([shown.edit], edit, inputs=[kept, *settings], outputs=outputs),
+    ]
+    quick = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    shown.undo(_undo, [kept, system], [*outputs, message], cancels=runs, **quick)
+    gr.on([clear.click, shown.clear], _forget, system, [*outputs, message], cancels=runs, **quick)
+    assert Context.root_block is not None  # inside the page
+    Context.root_block.load(_restore, kept, [shown, system], **quick)
+    _publish(space)
 
-    settings = [system, temperature, top_p, penalty, longest, model]
+
+def _settings(space: Space) -> list[Component]:
+    """System prompt, temperature, top p, repetition penalty, longest answer and model."""
+    system = gr.Textbox(SYSTEM, label="System prompt", lines=3, max_length=LONGEST_SYSTEM)
+    preset = gr.Radio(list(PRESETS), value="balanced", label="Sampling")
+    with gr.Accordion("Settings", open=False):
+        sliders: list[Component] = [
+            gr.Slider(0, 2, DEFAULT.temperature, step=0.05, label="Temperature"),
+            gr.Slider(0.05, 1, DEFAULT.top_p, step=0.05, label="Top p"),
+            gr.Slider(1, 2, DEFAULT.repetition_penalty, step=0.05, label="Repetition penalty"),
+        ]
+        longest = gr.Slider(16, MOST_TOKENS, 256, step=16, label="Longest answer, in tokens")
+        model = model_picker(space, "chat")
+    preset.input(_sliders, preset, sliders, api_visibility="private", queue=False, show_progress="hidden")
+    return [system, *sliders, longest, model]
+
+
+def _talks(space: Space) -> tuple[Talk, ...]:
+    """What asking, taking an example, retrying and editing do; each tells the conversation, its copy and the status."""
 
     def talk(history: list[Message], message: object, *settings: Any) -> Iterator[tuple[Any, ...]]:
         system, temperature, top_p, penalty, longest, model = settings
@@ -66,14 +105,17 @@ def _build(space: Space) -> None:
         asked = [*before, {"role": "user", "content": message}]
         for answer in reply(
             space, message, history=before, system=system, temperature=temperature, top_p=top_p,
-            repetition_penalty=penalty, max_tokens=int(longest), model=model,
+            repetition_penalty=penalty, max_tokens=longest, model=model,
         ):  # fmt: skip
             said = [{"role": "assistant", "content": answer.text}] if answer.text else []
             messages = [*asked, *said]
-            yield _bubbles(messages), {"system": system, "messages": messages}, _status(answer, forgotten), ""
+            yield _bubbles(messages), {"system": system, "messages": messages}, _status(answer, forgotten)
 
     def ask(message: str, kept: object, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        return talk(_stored(kept), message, *settings)
+        box: Any = ""  # emptied once: the user may go on typing while the model answers
+        for told in talk(_stored(kept), message, *settings):
+            yield *told, box
+            box = gr.skip()
 
     def example(event: gr.SelectData, kept: object, *settings: Any) -> Iterator[tuple[Any, ...]]:
         chosen = event.value.get("text") if isinstance(event.value, dict) else event.value
@@ -87,32 +129,20 @@ def _build(space: Space) -> None:
         before, _ = _until(_stored(kept), event.index)
         return talk(before, event.value, *settings)
 
-    outputs = [shown, kept, status, message]
-    inputs = [kept, *settings]
-    runs = [
-        on_run(space, [send.click, message.submit], ask, inputs=[message, *inputs], outputs=outputs, stop=stop),
-        on_run(space, [shown.example_select], example, inputs=inputs, outputs=outputs, stop=stop),
-        on_run(space, [shown.retry], retry, inputs=inputs, outputs=outputs, stop=stop),
-        on_run(space, [shown.edit], edit, inputs=inputs, outputs=outputs, stop=stop),
-    ]
+    return ask, example, retry, edit
 
-    def undo(event: gr.UndoData, kept: object, system: str) -> tuple[Any, ...]:
-        before, asked = _until(_stored(kept), event.index)
-        return _bubbles(before), {"system": system, "messages": before}, status_html(None, "Taken back"), asked
 
-    def forget(system: str) -> tuple[Any, ...]:
-        return [], {"system": system, "messages": []}, status_html(None, "Ready"), ""
+def _undo(event: gr.UndoData, kept: object, system: str) -> tuple[Any, ...]:
+    before, asked = _until(_stored(kept), event.index)
+    return _bubbles(before), {"system": system, "messages": before}, status_html(None, "Taken back"), asked
 
-    def restore(kept: object) -> tuple[Any, ...]:
-        return _bubbles(_stored(kept)), _stored_system(kept)
 
-    quick = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    shown.undo(undo, [kept, system], outputs, cancels=runs, **quick)
-    gr.on([clear.click, shown.clear], forget, system, outputs, cancels=runs, **quick)
-    preset.input(_sliders, preset, [temperature, top_p, penalty], **quick)
-    assert Context.root_block is not None  # inside the page
-    Context.root_block.load(restore, kept, [shown, system], **quick)
-    _publish(space)
+def _forget(system: str) -> tuple[Any, ...]:
+    return [], {"system": system, "messages": []}, status_html(None, "Ready"), ""
+
+
+def _restore(kept: object) -> tuple[Any, ...]:
+    return _bubbles(_stored(kept)), _stored_system(kept)
 
 
 def _publish(space: Space) -> None:
@@ -151,7 +181,7 @@ def _publish(space: Space) -> None:
         )  # fmt: skip
         for answer in answers:
             yield {
-                "model": answer.choice.spec.key if answer.choice else None,
+                "model": key_of(answer.choice),
                 "answer": answer.text,
                 "seed": answer.seed,
                 "prompt_tokens": answer.prompt_tokens,
@@ -202,13 +232,11 @@ def _sliders(name: str) -> tuple[float, float, float]:
 
 
 def _status(answer: Reply, forgotten: int) -> str:
-    if answer.choice is None:
-        return status_html(None, answer.waits_for, busy=True)
     if not answer.tokens:
-        return status_html(answer.choice, "reading", busy=True)
+        return run_status(answer, "reading", busy=True)
     missing = answer.dropped + forgotten
-    return status_html(
-        answer.choice,
+    return run_status(
+        answer,
         f"prompt {answer.prompt_tokens:,} tokens",
         f"written {answer.tokens:,}",
         f"context left {answer.context_left:,}",

@@ -1,25 +1,19 @@
 """Next word: the likeliest tokens to follow a text, and what the settings of sampling make of their probabilities."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from space import limits
-from space.jobs import Job, watch
-from space.models.choosing import AUTO, Choice
+from space.models.choosing import AUTO
 from space.serving import Space
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.text.next_words import LONGEST, MOST_K, MOST_ROWS, Candidate, NextWords, predict
+from space.ui.widgets import Page, header, key_of, model_picker, on_run, run_and_stop, run_status, status_line
 
-LONGEST = 4_000
 LONGEST_TOKEN = 200
 MOST_UNDO = 200
-SECONDS = 60.0
-MOST_ROWS = 20
-MOST_K = 100
 EXAMPLES = ("The capital of France is", "Once upon a time, there was a", "To be or not to", "def fibonacci(n):")
 
 HINT = "<p>The likeliest tokens will stand here, each with its probability.</p>"
@@ -41,117 +35,13 @@ element.addEventListener("keydown", (event) => {
 """
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A token that may come next.
-
-    Attributes:
-        token: as text.
-        probability: as the model gives it.
-        sampled: after temperature, top k and top p; 0 if they leave it out.
-    """
-
-    token: str
-    probability: float
-    sampled: float
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is text of its own; some tokens are only a part of a character's bytes."""
-        return bool(self.token) and "\ufffd" not in self.token
-
-
-@dataclass(frozen=True)
-class NextWords:
-    """The answer so far: `candidates` is empty while the model is loaded.
-
-    Attributes:
-        kept: how many tokens of the vocabulary can be drawn.
-        kept_probability: what the model gives to them together.
-        read: how many tokens of the text the model has read, the last ones.
-        unread: how many at its beginning it could not.
-        waits_for: what the request waits for, while no model answers yet.
-    """
-
-    candidates: tuple[Candidate, ...] = ()
-    kept: int = 0
-    kept_probability: float = 0.0
-    read: int = 0
-    unread: int = 0
-    choice: Choice | None = None
-    waits_for: str = "loading the model"
-    seconds: float = 0.0
-
-
-def predict(
-    space: Space,
-    text: str,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    rows: int = 10,
-    model: str = AUTO,
-) -> Iterator[NextWords]:
-    """The `rows` likeliest tokens after `text`.
-
-    Args:
-        top_k: only so many can be drawn; 0 for all.
-        top_p: only the likeliest that reach this probability together can.
-
-    Raises:
-        BadInput: the text or a number is out of its limits.
-    """
-    text = limits.text(text, name="The text", longest=LONGEST, strip=False)
-    temperature = limits.number(temperature, name="Temperature", low=0.1, high=2.0)
-    top_k = limits.whole(top_k, name="Top k", low=0, high=MOST_K)
-    top_p = limits.number(top_p, name="Top p", low=0.05, high=1.0)
-    rows = limits.whole(rows, name="Rows", low=1, high=MOST_ROWS)
-
-    def work(job: Job[NextWords]) -> None:
-        def wait(said: str) -> None:
-            job.tell(NextWords(waits_for=said))
-
-        with space.store.use("next_word", model, job=job, on_wait=wait) as loaded:
-            import torch
-
-            from space.text.generation import Sampling, filters
-
-            started = time.monotonic()
-            ids = loaded.tokenizer(text, return_tensors="pt").input_ids
-            seen = ids[:, -loaded.context :].to(loaded.model.device)
-            with torch.inference_mode():
-                logits = loaded.model(seen, logits_to_keep=1).logits[:, -1].float()
-            raw = torch.softmax(logits[0], dim=-1)
-            sampled = torch.softmax(filters(Sampling(temperature, top_k, top_p))(seen, logits)[0], dim=-1)
-            top = torch.topk(raw, min(rows, raw.shape[0]))
-            candidates = tuple(
-                Candidate(loaded.tokenizer.decode([token]), probability, sampled[token].item())
-                for probability, token in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-            )
-            job.tell(
-                NextWords(
-                    candidates,
-                    kept=int((sampled > 0).sum()),
-                    kept_probability=raw[sampled > 0].sum().item(),
-                    read=seen.shape[1],
-                    unread=ids.shape[1] - seen.shape[1],
-                    choice=loaded.choice,
-                    seconds=time.monotonic() - started,
-                )
-            )
-
-    return watch(work, first=NextWords(), seconds=SECONDS)
-
-
 def _build(space: Space) -> None:
     header(PAGE.title, PAGE.lead)
     with gr.Row(equal_height=False):
         with gr.Column():
             text = gr.Textbox(EXAMPLES[0], label="Text", lines=5, max_lines=12, max_length=LONGEST, autofocus=True)
             with gr.Row():
-                run = gr.Button("Predict", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                run, stop = run_and_stop("Predict")
                 undo = gr.Button("Undo", interactive=False)
             temperature = gr.Slider(0.1, 2, 1, step=0.1, label="Temperature", info="below 1 sharpens, above 1 flattens")
             top_k = gr.Slider(0, MOST_K, 0, step=1, label="Top k", info="how many tokens can be drawn; 0 for all")
@@ -165,33 +55,39 @@ def _build(space: Space) -> None:
             status = status_line()
     appended = gr.State(())
 
-    def show(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+    def show(text: str, *settings: Any) -> Iterator[tuple[Any, Any]]:
         temperature, top_k, top_p, rows, model = settings
-        answers = predict(
-            space, text, temperature=temperature, top_k=int(top_k), top_p=top_p, rows=int(rows), model=model
-        )
-        button = gr.Button(interactive=bool(tokens))
-        for answer in answers:
-            yield text, tokens, button, _table(answer) if answer.candidates else gr.skip(), _status(answer)
+        for answer in predict(space, text, temperature=temperature, top_k=top_k, top_p=top_p, rows=rows, model=model):
+            yield _table(answer) if answer.candidates else gr.skip(), _status(answer)
+
+    def change(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
+        # Once: the user may go on typing while the model reads.
+        changed = text, tokens, gr.Button(interactive=bool(tokens))
+        for shown in show(text, *settings):
+            yield *changed, *shown
+            changed = (gr.skip(),) * 3
 
     def append(event: gr.EventData, text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
         token = limits.text(
             getattr(event, "token", None), name="The token", longest=LONGEST_TOKEN, shortest=0, strip=False
         )
-        return show(text + token, (*tokens, token)[-MOST_UNDO:], *settings)
+        return change(text + token, (*tokens, token)[-MOST_UNDO:], *settings)
 
     def take_back(text: str, tokens: tuple[str, ...], *settings: Any) -> Iterator[tuple[Any, ...]]:
         if not tokens or not text.endswith(tokens[-1]):
             raise limits.BadInput("The text was changed since; there is nothing to take back.")
-        return show(text.removesuffix(tokens[-1]), tokens[:-1], *settings)
+        return change(text.removesuffix(tokens[-1]), tokens[:-1], *settings)
 
-    inputs = [text, appended, temperature, top_k, top_p, rows, model]
-    outputs = [text, appended, undo, table, status]
+    settings = [temperature, top_k, top_p, rows, model]
     triggers = [run.click, text.submit, temperature.release, top_k.release, top_p.release, rows.release]
-    on_run(space, triggers, show, inputs=inputs, outputs=outputs, stop=stop)
-    on_run(space, [table.click], append, inputs=inputs, outputs=outputs, stop=stop)
-    on_run(space, [undo.click], take_back, inputs=inputs, outputs=outputs, stop=stop)
+    on_run(space, triggers, show, inputs=[text, *settings], outputs=[table, status], stop=stop, status=status)
+    inputs, outputs = [text, appended, *settings], [text, appended, undo, table, status]
+    on_run(space, [table.click], append, inputs=inputs, outputs=outputs, stop=stop, status=status)
+    on_run(space, [undo.click], take_back, inputs=inputs, outputs=outputs, stop=stop, status=status)
+    _publish(space)
 
+
+def _publish(space: Space) -> None:
     def next_word(
         text: str,
         temperature: float = 1.0,
@@ -216,7 +112,7 @@ def _build(space: Space) -> None:
         """
         for answer in predict(space, text, temperature=temperature, top_k=top_k, top_p=top_p, rows=rows, model=model):
             yield {
-                "model": answer.choice.spec.key if answer.choice else None,
+                "model": key_of(answer.choice),
                 "tokens": [
                     {"token": c.token, "probability": c.probability, "sampled": c.sampled} for c in answer.candidates
                 ],
@@ -252,10 +148,8 @@ def _row(candidate: Candidate) -> str:
 
 
 def _status(answer: NextWords) -> str:
-    if answer.choice is None:
-        return status_html(None, answer.waits_for, busy=True)
-    return status_html(
-        answer.choice,
+    return run_status(
+        answer,
         f"{answer.read:,} tokens read",
         f"the first {answer.unread:,} did not fit" if answer.unread else "",
         f"{answer.kept:,} tokens can be drawn, {answer.kept_probability:.0%} of the probability",

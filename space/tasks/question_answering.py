@@ -8,11 +8,19 @@ import gradio as gr
 from space.models.choosing import AUTO
 from space.serving import Space
 from space.text.answers import LONGEST_CONTEXT, LONGEST_QUESTION, MOST_ANSWERS, Reading, answer
-from space.text.uploads import decode
 from space.ui.answers_view import SCROLL, answer_html, candidates_html, passage_html
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import (
+    Page,
+    header,
+    key_of,
+    model_picker,
+    on_run,
+    run_and_stop,
+    run_status,
+    status_line,
+    text_upload,
+)  # fmt: skip
 
-MOST_BYTES = 4 * LONGEST_CONTEXT
 LIGHTHOUSE = (
     "The Eddystone Lighthouse stands on dangerous rocks 14 kilometres south of Rame Head in Cornwall. The first tower, "
     "built by Henry Winstanley between 1696 and 1698, was made of wood and swept away with its builder by the Great "
@@ -23,7 +31,7 @@ LIGHTHOUSE = (
     "has worked without keepers since 1982."
 )
 EXAMPLES = (
-    ("Why did the second tower burn down?", LIGHTHOUSE),
+    ("When did the second tower burn down?", LIGHTHOUSE),
     ("Who built the tower of granite blocks?", LIGHTHOUSE),
     ("How many visitors come every year?", LIGHTHOUSE),
 )
@@ -36,9 +44,8 @@ def _build(space: Space) -> None:
             question = gr.Textbox(EXAMPLES[0][0], label="Question", max_length=LONGEST_QUESTION, autofocus=True)
             context = gr.Textbox(LIGHTHOUSE, label="Text", lines=9, max_lines=16, max_length=LONGEST_CONTEXT)
             with gr.Row():
-                run = gr.Button("Answer", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
-                upload = gr.UploadButton("Upload .txt", file_types=[".txt", ".md"], type="binary")
+                run, stop = run_and_stop("Answer")
+                text_upload(space, context, longest=LONGEST_CONTEXT)
             gr.Examples([list(example) for example in EXAMPLES], [question, context], label="Examples")
             with gr.Accordion("Settings", open=False):
                 top_k = gr.Slider(1, MOST_ANSWERS, value=3, step=1, label="Number of answers")
@@ -47,18 +54,12 @@ def _build(space: Space) -> None:
             result = gr.HTML(label="Answer", elem_classes="answering", js_on_load=SCROLL)
             status = status_line()
 
-    def show(question: str, context: str, top_k: float, model: str) -> Iterator[tuple[str, str]]:
-        for so_far in answer(space, question, context, top_k=int(top_k), model=model):
+    def show(question: str, context: str, top_k: int, model: str) -> Iterator[tuple[str, str]]:
+        for so_far in answer(space, question, context, top_k=top_k, model=model):
             yield _result(so_far), _status(so_far)
 
-    def load_text(data: bytes) -> Iterator[str]:
-        yield decode(data, name="The file", most=MOST_BYTES)[0]
-
-    inputs = [question, context, top_k, model]
-    on_run(space, [run.click, question.submit], show, inputs=inputs, outputs=[result, status], stop=stop)
-    upload.upload(
-        space.handler(load_text), inputs=upload, outputs=context, api_visibility="private", show_progress="hidden"
-    )
+    inputs, outputs = [question, context, top_k, model], [result, status]
+    on_run(space, [run.click, question.submit], show, inputs=inputs, outputs=outputs, stop=stop, status=status)
     _publish(space)
 
 
@@ -68,12 +69,10 @@ def _result(so_far: Reading) -> str:
 
 
 def _status(so_far: Reading) -> str:
-    if so_far.choice is None:
-        return status_html(None, so_far.waits_for, busy=True)
     windows = f"{so_far.windows} window{'s' if so_far.windows > 1 else ''}"
     if so_far.found is None:
-        return status_html(so_far.choice, f"read {so_far.done} of {windows}", busy=True)
-    return status_html(so_far.choice, windows, f"{so_far.seconds:.2f} s")
+        return run_status(so_far, f"read {so_far.done} of {windows}", busy=True)
+    return run_status(so_far, windows, f"{so_far.seconds:.2f} s")
 
 
 def _publish(space: Space) -> None:
@@ -94,7 +93,7 @@ def _publish(space: Space) -> None:
         for so_far in answer(space, question, context, top_k=top_k, model=model):
             found = so_far.found
             yield {
-                "model": so_far.choice.spec.key if so_far.choice else None,
+                "model": key_of(so_far.choice),
                 "answer": found.candidates[0].text if found and found.answered else None,
                 "answers": [
                     {"text": one.text, "start": one.start, "end": one.end, "score": one.probability}

@@ -21,13 +21,14 @@ from space.text.sentiment import (
 )
 from space.text.spreadsheets import MOST_BYTES, MOST_ROWS, read_sheet, write_sheet
 from space.ui.sentiment_view import verdict_html, verdicts_html, words_html
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import Page, header, key_of, model_picker, on_run, run_and_stop, run_status, status_line
 
 EXAMPLES = (
     "A warm, funny film that never loses its nerve, even when the plot does.",
     "I wanted to like it, but two hours of this was not worth the price of a ticket.",
     "The acting is good; the script isn't.",
 )
+DETECTED = ("Detect automatically", "")
 LINES = "What a lovely surprise.\nDull from start to finish.\nNot bad at all.\nI would not watch it again."
 
 
@@ -49,18 +50,12 @@ def _build(space: Space) -> None:
 Connect = Callable[[Space, gr.Dropdown], None]
 
 
-def _buttons(label: str) -> tuple[gr.Button, gr.Button]:
-    with gr.Row():
-        run = gr.Button(label, variant="primary")
-        stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
-    return run, stop
-
-
 def _build_one() -> Connect:
     with gr.Row(equal_height=False):
         with gr.Column():
             text = gr.Textbox(EXAMPLES[0], label="Text", lines=4, max_length=LONGEST, autofocus=True)
-            run, stop = _buttons("Judge")
+            with gr.Row():
+                run, stop = run_and_stop("Judge")
             gr.Examples([[example] for example in EXAMPLES], [text], label="Examples")
         with gr.Column():
             result = gr.HTML(label="Verdict", elem_classes="sentiment")
@@ -69,14 +64,13 @@ def _build_one() -> Connect:
     def connect(space: Space, model: gr.Dropdown) -> None:
         def show(text: str, model: str) -> Iterator[tuple[str, str]]:
             for so_far in analyse(space, text, model=model):
-                step = so_far.waits_for if so_far.verdict is None else f"weighing words, {100 * so_far.done:.0f} %"
-                line = status_html(
-                    so_far.choice, f"{so_far.seconds:.2f} s" if so_far.words else step, busy=not so_far.words
-                )
+                step = f"{so_far.seconds:.2f} s" if so_far.words else f"weighing words, {100 * so_far.done:.0f} %"
+                line = run_status(so_far, step, busy=not so_far.words)
                 found = words_html(so_far.text, so_far.words) if so_far.verdict else ""
                 yield verdict_html(so_far.verdict) + found, line
 
-        on_run(space, [run.click, text.submit], show, inputs=[text, model], outputs=[result, status], stop=stop)
+        inputs, outputs = [text, model], [result, status]
+        on_run(space, [run.click, text.submit], show, inputs=inputs, outputs=outputs, stop=stop, status=status)
 
     return connect
 
@@ -85,7 +79,8 @@ def _build_many() -> Connect:
     with gr.Row(equal_height=False):
         with gr.Column():
             lines = gr.Textbox(LINES, label="Texts, one a line", lines=10, max_lines=20, max_length=MOST_CHARACTERS)
-            run, stop = _buttons("Judge all lines")
+            with gr.Row():
+                run, stop = run_and_stop("Judge all lines")
         with gr.Column():
             result = gr.HTML(label="Verdicts", elem_classes="sentiment")
             status = status_line()
@@ -97,7 +92,8 @@ def _build_many() -> Connect:
             for so_far in analyse_many(space, texts, model=model):
                 yield _verdicts(so_far), _progress(so_far)
 
-        on_run(space, [run.click], show, inputs=[lines, model], outputs=[result, status], stop=stop)
+        inputs, outputs = [lines, model], [result, status]
+        on_run(space, [run.click], show, inputs=inputs, outputs=outputs, stop=stop, status=status)
 
     return connect
 
@@ -112,8 +108,9 @@ def _build_csv() -> Connect:
                 height=150,
             )
             named = gr.Checkbox(value=True, label="The first row holds the names of the columns")
-            column = gr.Dropdown([("Found by itself", "")], value="", label="Column with the texts")
-            run, stop = _buttons("Judge the file")
+            column = gr.Dropdown([DETECTED], value="", label="Column with the texts")
+            with gr.Row():
+                run, stop = run_and_stop("Judge the file")
         with gr.Column():
             result = gr.HTML(label="Verdicts", elem_classes="sentiment")
             status = status_line()
@@ -121,7 +118,7 @@ def _build_csv() -> Connect:
 
     def look(data: bytes | None, named: bool) -> Iterator[tuple[Any, Any]]:
         if data is None:
-            yield gr.Dropdown(choices=[("Found by itself", "")], value=""), gr.DownloadButton(visible=False)
+            yield gr.Dropdown(choices=[DETECTED], value=""), gr.DownloadButton(visible=False)
             return
         sheet = read_sheet(data, named=named)
         yield (
@@ -140,7 +137,7 @@ def _build_csv() -> Connect:
                     write_sheet(judged_sheet(sheet, so_far)), "sentiment.csv", download.GRADIO_CACHE
                 )
                 kind = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[sheet.delimiter]
-                line = status_html(so_far.choice, f"{so_far.seconds:.1f} s", f"{sheet.encoding}, {kind}")
+                line = run_status(so_far, f"{so_far.seconds:.1f} s", f"{sheet.encoding}, {kind}")
                 yield _verdicts(so_far), line, gr.DownloadButton(value=path, visible=True)
 
         gr.on(
@@ -152,7 +149,7 @@ def _build_csv() -> Connect:
             show_progress="hidden",
         )
         inputs, outputs = [file, named, column, model], [result, status, download]
-        on_run(space, [run.click], show, inputs=inputs, outputs=outputs, stop=stop)
+        on_run(space, [run.click], show, inputs=inputs, outputs=outputs, stop=stop, status=status)
 
     return connect
 
@@ -163,12 +160,10 @@ def _verdicts(so_far: Analyses) -> str:
 
 def _progress(so_far: Analyses) -> str:
     total = sum(1 for text in so_far.texts if text)
-    if so_far.choice is None:
-        return status_html(None, so_far.waits_for, busy=True)
     if so_far.done < total:
-        return status_html(so_far.choice, f"{so_far.done:,} of {total:,}", f"{so_far.seconds:.1f} s", busy=True)
+        return run_status(so_far, f"{so_far.done:,} of {total:,}", f"{so_far.seconds:.1f} s", busy=True)
     rate = f"{total / max(so_far.seconds, 1e-9):.0f} texts/s"
-    return status_html(so_far.choice, f"{total:,} texts", f"{so_far.seconds:.1f} s", rate)
+    return run_status(so_far, f"{total:,} texts", f"{so_far.seconds:.1f} s", rate)
 
 
 def _publish(space: Space) -> None:
@@ -185,7 +180,7 @@ def _publish(space: Space) -> None:
         """
         for so_far in analyse(space, text, model=model):
             yield {
-                "model": so_far.choice.spec.key if so_far.choice else None,
+                "model": key_of(so_far.choice),
                 "label": so_far.verdict.label if so_far.verdict else None,
                 "probability": so_far.verdict.probability if so_far.verdict else None,
                 "words": [{"word": word.text, "weight": word.weight} for word in so_far.words],
@@ -203,7 +198,7 @@ def _publish(space: Space) -> None:
         """
         for so_far in analyse_many(space, texts, model=model):
             yield {
-                "model": so_far.choice.spec.key if so_far.choice else None,
+                "model": key_of(so_far.choice),
                 "results": [
                     {"label": verdict.label, "probability": verdict.probability} if verdict else None
                     for verdict in so_far.verdicts

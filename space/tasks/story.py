@@ -8,7 +8,7 @@ import gradio as gr
 from space.models.choosing import AUTO
 from space.serving import Space
 from space.text.stories import GENRES, LENGTHS, LONGEST_IDEA, LONGEST_STORY, Story, tell_story
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import Page, header, key_of, model_picker, on_run, run_and_stop, run_status, status_line
 
 EXAMPLES = (
     ("a lighthouse keeper who finds a letter in a bottle", "adventure", "short"),
@@ -25,8 +25,7 @@ def _build(space: Space) -> None:
             genre = gr.Radio(list(GENRES), value=EXAMPLES[0][1], label="Genre")
             length = gr.Radio(list(LENGTHS), value=EXAMPLES[0][2], label="Length")
             with gr.Row():
-                run = gr.Button("Tell a story", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                run, stop = run_and_stop("Tell a story")
             gr.Examples([list(example) for example in EXAMPLES], [idea, genre, length], label="Examples")
             with gr.Accordion("Settings", open=False):
                 seed = gr.Number(-1, label="Seed", info="-1 for a new one each time", precision=0, minimum=-1)
@@ -58,11 +57,17 @@ def _build(space: Space) -> None:
 
     outputs = [text, status, used]
     settings = [idea, genre, length, seed, model]
-    on_run(space, [run.click, idea.submit], begin, inputs=settings, outputs=outputs, stop=stop)
-    on_run(space, [again.click], regenerate, inputs=[idea, genre, length, model], outputs=outputs, stop=stop)
-    on_run(space, [go_on.click], resume, inputs=[*settings, text], outputs=outputs, stop=stop)
+    for triggers, run_one, inputs in (
+        ([run.click, idea.submit], begin, settings),
+        ([again.click], regenerate, [idea, genre, length, model]),
+        ([go_on.click], resume, [*settings, text]),
+    ):
+        on_run(space, triggers, run_one, inputs=inputs, outputs=outputs, stop=stop, status=status)
     keep.click(lambda seed: seed, used, seed, api_visibility="private", queue=False)
+    _publish(space)
 
+
+def _publish(space: Space) -> None:
     def story(
         idea: str,
         genre: str = "fairy tale",
@@ -86,7 +91,7 @@ def _build(space: Space) -> None:
         """
         for answer in tell_story(space, idea, genre=genre, length=length, seed=seed, begun=begun, model=model):
             yield {
-                "model": answer.choice.spec.key if answer.choice else None,
+                "model": key_of(answer.choice),
                 "story": answer.text,
                 "seed": answer.seed,
                 "tokens": answer.tokens,
@@ -97,12 +102,10 @@ def _build(space: Space) -> None:
 
 
 def _status(answer: Story) -> str:
-    if answer.choice is None:
-        return status_html(None, answer.waits_for, busy=True)
     if not answer.tokens:
-        return status_html(answer.choice, "reading", busy=True)
-    return status_html(
-        answer.choice,
+        return run_status(answer, "reading", busy=True)
+    return run_status(
+        answer,
         f"seed {answer.seed}",
         f"{answer.tokens} tokens",
         f"{answer.rate:.0f} tokens/s" if answer.rate else "",

@@ -1,21 +1,25 @@
-"""Summarize: the page, its endpoint, and how an uploaded file becomes text."""
+"""Summarize: the gist of a text, pasted or uploaded."""
 
-import codecs
-import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from space import limits
 from space.models.choosing import AUTO
 from space.serving import Space
 from space.text.summaries import LENGTHS, LONGEST, Summary, summarize
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import (
+    Page,
+    header,
+    key_of,
+    model_picker,
+    on_run,
+    run_and_stop,
+    run_status,
+    status_line,
+    text_upload,
+)  # fmt: skip
 
-UPLOAD_BYTES = 4 * LONGEST
-SUFFIXES = (".txt", ".md")
 EXAMPLES = (
     "The city council voted on Tuesday night to close the old harbour road to cars from the first of May, after "
     "two years of debate and a trial that ran through last summer. During the trial, traffic on the neighbouring "
@@ -33,27 +37,6 @@ EXAMPLES = (
 )
 
 
-def read_upload(path: str) -> str:
-    """The text of an uploaded file: UTF-8, UTF-16 with a byte order mark, or else Windows-1252.
-
-    Raises:
-        BadInput: it is no .txt or .md file, too large, or not text.
-    """
-    file = Path(path)
-    if file.suffix.lower() not in SUFFIXES:
-        raise limits.BadInput(f"The file must be one of: {', '.join(SUFFIXES)}.")
-    if file.stat().st_size > UPLOAD_BYTES:
-        raise limits.BadInput(f"The file has more than {UPLOAD_BYTES:,} bytes.")
-    data = file.read_bytes()
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
-        with contextlib.suppress(UnicodeDecodeError):
-            decoded = data.decode(encoding)
-            if "\0" not in decoded:
-                return limits.text(decoded, name="The file", longest=LONGEST)
-    raise limits.BadInput("The file is not text; save it as UTF-8.")
-
-
 def _build(space: Space) -> None:
     header(PAGE.title, PAGE.lead)
     with gr.Row(equal_height=False):
@@ -63,9 +46,8 @@ def _build(space: Space) -> None:
             )
             length = gr.Radio(list(LENGTHS), value="medium", label="Length")
             with gr.Row():
-                run = gr.Button("Summarize", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
-                upload = gr.UploadButton("Upload a file", file_types=list(SUFFIXES), type="filepath")
+                run, stop = run_and_stop("Summarize")
+                text_upload(space, text, longest=LONGEST)
             gr.Examples([[example] for example in EXAMPLES], [text], label="Examples")
             with gr.Accordion("Settings", open=False):
                 model = model_picker(space, "summarize")
@@ -79,10 +61,12 @@ def _build(space: Space) -> None:
             notes = gr.Textbox("\n\n".join(answer.notes), visible=bool(answer.notes))
             yield answer.text, _status(answer), notes
 
-    triggers = [run.click, text.submit]
-    on_run(space, triggers, show, inputs=[text, length, model], outputs=[summary, status, windows_read], stop=stop)
-    upload.upload(read_upload, upload, text, queue=False, api_visibility="private", show_progress="hidden")
+    inputs, outputs = [text, length, model], [summary, status, windows_read]
+    on_run(space, [run.click, text.submit], show, inputs=inputs, outputs=outputs, stop=stop, status=status)
+    _publish(space)
 
+
+def _publish(space: Space) -> None:
     def endpoint(text: str, length: str = "medium", model: str = AUTO) -> Iterator[dict[str, Any]]:
         """Summarizes a text; a long one by windows, then their summaries together.
 
@@ -97,7 +81,7 @@ def _build(space: Space) -> None:
         """
         for answer in summarize(space, text, length=length, model=model):
             yield {
-                "model": answer.choice.spec.key if answer.choice else None,
+                "model": key_of(answer.choice),
                 "summary": answer.text,
                 "words_in": answer.words_in,
                 "words_out": answer.words_out,
@@ -110,8 +94,6 @@ def _build(space: Space) -> None:
 
 
 def _status(answer: Summary) -> str:
-    if answer.choice is None:
-        return status_html(None, answer.waits_for, busy=True)
     place = f"window {answer.window} of {answer.windows}" if answer.windows > 1 else ""
     if answer.combining and not answer.done:
         place = f"combining {len(answer.notes)} summaries" + (f", {place}" if place else "")
@@ -120,7 +102,7 @@ def _status(answer: Summary) -> str:
     words = f"{answer.words_in:,} words to {answer.words_out:,} ({answer.ratio:.0%})"
     numbers = f"not in the text: {', '.join(answer.new_numbers)}" if answer.new_numbers else ""
     rate = f"{answer.rate:.0f} tokens/s" if answer.rate else ""
-    return status_html(answer.choice, place, words, numbers, f"{answer.seconds:.1f} s", rate, busy=not answer.done)
+    return run_status(answer, place, words, numbers, f"{answer.seconds:.1f} s", rate, busy=not answer.done)
 
 
 PAGE = Page("Summarize", "summarize", "The gist of a text, however long: nothing of it is left unread.", _build)

@@ -2,9 +2,9 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
@@ -15,10 +15,31 @@ from space.images.pictures import read_upload
 from space.images.recipes import LONGEST, MAX_GUIDANCE, MAX_STEPS, Recipe
 from space.models.choosing import AUTO
 from space.serving import Space
-from space.ui.widgets import Page, header, model_picker, on_run, status_html, status_line
+from space.ui.widgets import (
+    Page,
+    header,
+    key_of,
+    model_picker,
+    on_run,
+    run_and_stop,
+    run_status,
+    status_html,
+    status_line,
+)
 
 EXAMPLES = ("a red sneaker", "a blue dress on black", "a yellow handbag, studio photo", "green trousers")
 OWN_SIZE = "The model's own"
+
+
+class _Settings(NamedTuple):
+    images: gr.Slider
+    steps: gr.Slider
+    guidance: gr.Slider
+    size: gr.Dropdown
+    seed: gr.Number
+    model: gr.Dropdown
+    last_seed: gr.State
+    again: gr.Button
 
 
 def _build(space: Space) -> None:
@@ -28,21 +49,9 @@ def _build(space: Space) -> None:
             prompt = gr.Textbox(EXAMPLES[0], label="Prompt", lines=2, max_length=LONGEST, autofocus=True)
             negative = gr.Textbox(label="Negative prompt", placeholder="what should not be seen", max_length=LONGEST)
             with gr.Row():
-                run = gr.Button("Paint", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                run, stop = run_and_stop("Paint")
             gr.Examples([[example] for example in EXAMPLES], [prompt], label="Examples")
-            with gr.Accordion("Settings", open=False):
-                images = gr.Slider(1, MOST_IMAGES, value=1, step=1, label="Images")
-                steps = gr.Slider(0, MAX_STEPS, value=0, step=1, label="Steps", info=_own(space, "steps"))
-                guidance = gr.Slider(
-                    0, MAX_GUIDANCE, value=0, step=0.5, label="Guidance scale", info=_own(space, "guidance")
-                )
-                size = gr.Dropdown(_size_choices(space, AUTO), value=0, label="Size", filterable=False)
-                seed = gr.Number(-1, label="Seed", info="-1 for a random one", precision=0, minimum=-1)
-                with gr.Row():
-                    again = gr.Button("Use the last seed", size="sm", interactive=False)
-                    random = gr.Button("Random seed", size="sm")
-                model = model_picker(space, "text_to_image")
+            chosen = _settings(space)
             with gr.Accordion("Settings from a picture", open=False):
                 dropped = gr.File(label="A PNG file made here or by a similar program", file_types=[".png"], height=170)
         with gr.Column():
@@ -53,40 +62,20 @@ def _build(space: Space) -> None:
             )  # fmt: skip
             notice = gr.HTML(visible=False, padding=False, elem_classes="notices")
             status = status_line()
-    last_seed = gr.State(-1)
 
-    def show(
-        prompt: str, negative: str, steps: int, guidance: float, size: int, seed: int, images: int, model: str
-    ) -> Iterator[tuple[Any, ...]]:
-        recipe = Recipe(prompt, negative, steps, guidance, size, seed, model)
-        before = None
-        for answer in paint(space, recipe, images=images):
-            if answer is before:  # a beat in between: nothing is new
-                yield (gr.skip(),) * 6
-                continue
-            more = before is None or answer.painted != before.painted
-            files = [_saved(one.png, one.recipe, gallery) for one in answer.painted]
-            seeds = [one.recipe.seed for one in answer.painted] + [one.seed for one in answer.blocked]
-            found = (min(seeds), gr.Button(interactive=True)) if seeds else (gr.skip(), gr.skip())
-            before = answer
-            images_so_far = gr.Gallery(files, visible=bool(files)) if more else gr.skip()
-            yield _preview(answer), images_so_far, _notice(answer), _status(answer), *found
-
+    recipe = [prompt, negative, chosen.steps, chosen.guidance, chosen.size, chosen.seed, chosen.model]
     painting = on_run(
         space,
         [run.click, prompt.submit, negative.submit],
-        show,
-        inputs=[prompt, negative, steps, guidance, size, seed, images, model],
-        outputs=[preview, gallery, notice, status, last_seed, again],
+        _painter(space, gallery),
+        inputs=[chosen.images, *recipe],
+        outputs=[preview, gallery, notice, status, chosen.last_seed, chosen.again],
         stop=stop,
+        status=status,
     )
-    for ends in (stop.click, painting.failure):
-        ends(_ended, status, [preview, gallery, status], api_visibility="private", queue=False)
-    again.click(lambda seed: seed, last_seed, seed, api_visibility="private", queue=False)
-    random.click(lambda: -1, None, seed, api_visibility="private", queue=False)
-    model.input(  # not `change`: a size read from a picture stays
-        lambda model: gr.Dropdown(_size_choices(space, model), value=0),
-        model, size, api_visibility="private", queue=False,
+    painting.failure(  # or a stop: finished images stay, and the one under way goes
+        lambda: (gr.HTML(visible=False), gr.Gallery(visible=True)),
+        None, [preview, gallery], api_visibility="private", queue=False,
     )  # fmt: skip
 
     def read(path: str | None) -> Iterator[tuple[Any, ...]]:
@@ -97,14 +86,54 @@ def _build(space: Space) -> None:
             recipe.seed, recipe.model, None, status_html(None, sentence),
         )  # fmt: skip
 
-    on_run(
-        space,
-        [dropped.upload],
-        read,
-        inputs=[dropped],
-        outputs=[prompt, negative, steps, guidance, size, seed, model, dropped, status],
+    dropped.upload(
+        space.handler(read), dropped, [*recipe, dropped, status], api_visibility="private", show_progress="hidden"
     )
+    _publish(space)
 
+
+def _settings(space: Space) -> _Settings:
+    with gr.Accordion("Settings", open=False):
+        images = gr.Slider(1, MOST_IMAGES, value=1, step=1, label="Images")
+        steps = gr.Slider(0, MAX_STEPS, value=0, step=1, label="Steps", info=_own(space, "steps"))
+        own = _own(space, "guidance")
+        guidance = gr.Slider(0, MAX_GUIDANCE, value=0, step=0.5, label="Guidance scale", info=own)
+        size = gr.Dropdown(_size_choices(space, AUTO), value=0, label="Size", filterable=False)
+        seed = gr.Number(-1, label="Seed", info="-1 for a random one", precision=0, minimum=-1)
+        with gr.Row():
+            again = gr.Button("Use the last seed", size="sm", interactive=False)
+            random = gr.Button("Random seed", size="sm")
+        model = model_picker(space, "text_to_image")
+    last_seed = gr.State(-1)
+    again.click(lambda seed: seed, last_seed, seed, api_visibility="private", queue=False)
+    random.click(lambda: -1, None, seed, api_visibility="private", queue=False)
+    model.input(  # not `change`: a size read from a picture stays
+        lambda model: gr.Dropdown(_size_choices(space, model), value=0),
+        model, size, api_visibility="private", queue=False,
+    )  # fmt: skip
+    return _Settings(images, steps, guidance, size, seed, model, last_seed, again)
+
+
+def _painter(space: Space, gallery: gr.Gallery) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    def show(images: int, *recipe: Any) -> Iterator[tuple[Any, ...]]:
+        before = None
+        for answer in paint(space, Recipe(*recipe), images=images):
+            if answer is before:  # a beat in between: nothing is new
+                yield (gr.skip(),) * 6
+                continue
+            pictures = gr.skip()
+            if before is None or answer.painted != before.painted:
+                files = [_saved(one.png, one.recipe, gallery) for one in answer.painted]
+                pictures = gr.Gallery(files, visible=bool(files))
+            before = answer
+            seeds = [one.recipe.seed for one in answer.painted] + [one.seed for one in answer.blocked]
+            found = (min(seeds), gr.Button(interactive=True)) if seeds else (gr.skip(), gr.skip())
+            yield _preview(answer), pictures, _notice(answer), _status(answer), *found
+
+    return show
+
+
+def _publish(space: Space) -> None:
     def text_to_image(
         prompt: str,
         negative_prompt: str = "",
@@ -134,7 +163,7 @@ def _build(space: Space) -> None:
         recipe = Recipe(prompt, negative_prompt, steps, guidance, size, seed, model)
         for answer in paint(space, recipe, images=images):
             yield {
-                "model": answer.choice.spec.key if answer.choice else None,
+                "model": key_of(answer.choice),
                 "seeds": [one.recipe.seed for one in answer.painted],
                 "images": [_data_url(one.png, "png") for one in answer.painted] if answer.finished else [],
                 "blocked": [{"seed": one.seed, "reason": one.reason} for one in answer.blocked],
@@ -161,13 +190,11 @@ def _saved(png: bytes, recipe: Recipe, gallery: gr.Gallery) -> tuple[str, str]:
 
 
 def _status(answer: Painting) -> str:
-    if answer.choice is None:
-        return status_html(None, answer.waits_for, busy=True)
     if not answer.finished:
         image = len(answer.painted) + len(answer.blocked) + 1
         left = answer.seconds_left
-        return status_html(
-            answer.choice,
+        return run_status(
+            answer,
             f"image {image} of {answer.images}" if answer.images > 1 else "",
             f"step {answer.done} of {answer.steps}",
             f"about {left:.0f} s left" if left is not None else "",
@@ -183,14 +210,7 @@ def _status(answer: Painting) -> str:
             f"guidance {first.guidance:g}",
             f"seed {seeds}",
         ]
-    return status_html(answer.choice, *details)
-
-
-def _ended(line: str) -> tuple[Any, Any, Any]:
-    """The page after a run without a last answer: finished images stay, the one under way goes."""
-    if 'class="busy"' not in line:
-        return gr.skip(), gr.skip(), gr.skip()
-    return gr.HTML(visible=False), gr.Gallery(visible=True), status_html(None, "Stopped.")
+    return run_status(answer, *details)
 
 
 def _preview(answer: Painting) -> Any:

@@ -8,13 +8,14 @@ from typing import Any
 import gradio as gr
 
 from space.labs.checkpoints import find_checkpoints
+from space.labs.shelf import Shelf
 from space.labs.small_images import as_data_url
+from space.labs.vision_examples import EXAMPLES
 from space.labs.voting import DATASETS, Ballot, Opinion, classify, make_shelf, title_of, trained_on, training_command
 from space.serving import Space
-from space.tasks.vision_examples import EXAMPLES
 from space.ui.drawing import drawing_pad
 from space.ui.lab_panels import how_to_train, project_badge
-from space.ui.widgets import Page, header, on_run, status_html, status_line
+from space.ui.widgets import Page, header, on_run, run_and_stop, status_html, status_line
 
 
 def _build(space: Space) -> None:
@@ -26,8 +27,7 @@ def _build(space: Space) -> None:
             dataset = gr.Radio(_choices(), value=start, label="The networks know")
             pad = drawing_pad()
             with gr.Row():
-                run = gr.Button("Vote", variant="primary")
-                stop = gr.Button("Stop", variant="secondary", elem_classes="stop")
+                run, stop = run_and_stop("Vote")
             gr.HTML("Examples", elem_classes="lab-part lab-label", padding=False)
             with gr.Row(elem_classes="lab-examples"):
                 for title, name, url in EXAMPLES:
@@ -43,22 +43,20 @@ def _build(space: Space) -> None:
         for ballot in classify(shelf, image, dataset=dataset):
             yield _seen(ballot), _status(ballot), _opinions(ballot)
 
-    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=[seen, status, opinions], stop=stop, gpu=False)
+    outputs = [seen, status, opinions]
+    on_run(space, [run.click], show, inputs=[pad, dataset], outputs=outputs, stop=stop, status=status, gpu=False)
     dataset.change(
         lambda dataset: (_missing(dataset), "", status_html(None, "Ready"), ""),
-        inputs=dataset,
-        outputs=[missing, seen, status, opinions],
-        api_visibility="private",
-        queue=False,
-    )
+        dataset, [missing, *outputs], api_visibility="private", queue=False,
+    )  # fmt: skip
     refresh.click(
         lambda dataset: (gr.Radio(_choices()), _missing(dataset)),
-        inputs=dataset,
-        outputs=[dataset, missing],
-        api_visibility="private",
-        queue=False,
-    )
+        dataset, [dataset, missing], api_visibility="private", queue=False,
+    )  # fmt: skip
+    _publish(space, shelf)
 
+
+def _publish(space: Space, shelf: Shelf[Any]) -> None:
     def classify_image(image: str, dataset: str = "mnist") -> Iterator[dict[str, Any]]:
         """Lets this project's CNNs look at a picture and vote on what it shows.
 
@@ -142,7 +140,7 @@ def _status(ballot: Ballot) -> str:
         return status_html(badge, f"loading {title_of(ballot.loading)}, the first time only", busy=True)
     milliseconds = 1000 * sum(opinion.seconds for opinion in ballot.voters)
     busy = bool(ballot.waiting)
-    return status_html(badge, f"{ballot.seconds:.2f} s", f"{milliseconds:.0f} ms of them computing", busy=busy)
+    return status_html(badge, f"{ballot.seconds:.2f} s", f"of which {milliseconds:.0f} ms computing", busy=busy)
 
 
 def _choices() -> list[tuple[str, str]]:
@@ -172,6 +170,6 @@ def _missing(dataset: str) -> gr.HTML:
 PAGE = Page(
     "Vision lab",
     "vision-lab",
-    "Draw a digit or upload a picture, and seven classic networks vote on what it is.",
+    "Draw a digit or upload a picture, and up to seven classic networks vote on what it is.",
     _build,
 )

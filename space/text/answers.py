@@ -3,13 +3,13 @@
 PyTorch is imported when the work begins: the app starts without.
 """
 
-import json
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from space import limits
+from space.calibration import read_calibration
 from space.jobs import Job, watch
 from space.models.choosing import AUTO, Choice
 from space.models.store import Loaded
@@ -21,7 +21,6 @@ MOST_ANSWERS = 10
 SECONDS = 180.0
 
 ALWAYS_ANSWER = frozenset({"distilbert-squad"})  # trained on SQuAD 1.1, where each question has its answer
-CALIBRATION = "calibration.json"  # written beside weights of our own; of the hub's models none has it
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,5 @@ def no_answer_threshold(loaded: Loaded, *, windows: int) -> float | None:
     """
     if loaded.spec.key in ALWAYS_ANSWER:
         return None
-    file = loaded.folder / CALIBRATION
-    calibration = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    calibration = read_calibration(loaded.folder)  # only weights of our own have one
     return float(calibration.get("no_answer_threshold", 0.0)) + math.log(windows)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
 from space.jobs import Job
 from space.models.store import Loaded
@@ -72,8 +73,8 @@ def integrated_gradients(
     points: int,
     job: Job[Any],
     tell: Callable[[float], None] = lambda share: None,
-) -> torch.Tensor:
-    """The contribution of each token, shape (tokens,), in logits; 0 for special tokens.
+) -> Float[torch.Tensor, " tokens"]:
+    """The contribution of each token, in logits; 0 for special tokens.
 
     Raises:
         Stopped: the job was stopped.
@@ -97,8 +98,8 @@ def integrated_gradients(
     return ((end - start) * gradient).sum(-1).float().cpu()
 
 
-def masked(loaded: Loaded, window: Window) -> torch.Tensor:
-    """The ids of a window, each word piece replaced by the mask token (by padding where there is none): (1, tokens)."""
+def masked(loaded: Loaded, window: Window) -> Int[torch.Tensor, "1 tokens"]:
+    """The ids of a window, each word piece replaced by the mask token (by padding where there is none)."""
     tokenizer = loaded.tokenizer
     nothing = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.pad_token_id or 0
     pairs = zip(window.inputs["input_ids"], window.offsets, strict=True)

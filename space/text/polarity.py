@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 
 from space.jobs import Job
 from space.limits import BadInput
@@ -49,14 +50,14 @@ class Polarity:
             )
         return cls(labels, negative[0], positive[0])
 
-    def verdict(self, logits: torch.Tensor) -> Verdict:
-        """The likeliest class; `logits` has shape (classes,)."""
+    def verdict(self, logits: Float[torch.Tensor, " classes"]) -> Verdict:
+        """The likeliest class."""
         probabilities = logits.double().softmax(-1)
         place = int(probabilities.argmax())
         return Verdict(self.labels[place], float(probabilities[place]))
 
-    def margin(self, logits: torch.Tensor) -> torch.Tensor:
-        """How much likelier positive is than negative, as the logarithm of the ratio; shape (...,)."""
+    def margin(self, logits: Float[torch.Tensor, "*texts classes"]) -> Float[torch.Tensor, "*texts"]:
+        """How much likelier positive is than negative, as the logarithm of the ratio."""
         return logits[..., self.positive] - logits[..., self.negative]
 
 
@@ -108,7 +109,7 @@ def judge(
     *,
     job: Job[Any],
     tell: Callable[[list[Verdict | None]], None] = lambda verdicts: None,
-) -> list[torch.Tensor]:
+) -> list[Float[torch.Tensor, " classes"]]:
     """The logits of each text: the mean of its windows', each weighted by its tokens.
 
     Args:

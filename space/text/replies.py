@@ -1,13 +1,14 @@
 """Replies: what a model answers in a conversation, and how it is sampled."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from space import limits
 from space.jobs import Job, watch
 from space.models.choosing import AUTO, Choice
 from space.serving import Space
 from space.text.conversation import checked, fit
+from space.text.writing import Progress, Sampling
 
 LONGEST = 4_000
 LONGEST_SYSTEM = 2_000
@@ -84,42 +85,43 @@ def reply(
     message = limits.text(message, name="The message", longest=LONGEST)
     system = limits.text(system, name="The system prompt", longest=LONGEST_SYSTEM, shortest=0)
     messages = checked(list(history) if isinstance(history, tuple) else history)
-    temperature = limits.number(temperature, name="Temperature", low=0.0, high=2.0)
-    top_p = limits.number(top_p, name="Top p", low=0.05, high=1.0)
-    penalty = limits.number(repetition_penalty, name="Repetition penalty", low=1.0, high=2.0)
     room = limits.whole(max_tokens, name="Longest answer", low=1, high=MOST_TOKENS)
-    seed = limits.seed(seed)
+    sampling = Sampling(
+        temperature=limits.number(temperature, name="Temperature", low=0.0, high=2.0),
+        top_p=limits.number(top_p, name="Top p", low=0.05, high=1.0),
+        repetition_penalty=limits.number(repetition_penalty, name="Repetition penalty", low=1.0, high=2.0),
+        seed=limits.seed(seed),
+    )
 
     def work(job: Job[Reply]) -> None:
         def wait(said: str) -> None:
             job.tell(Reply(waits_for=said))
 
         with space.store.use("chat", model, job=job, on_wait=wait) as loaded:
-            from space.text.generation import Progress, Sampling, generate
+            from space.text.generation import generate
 
-            job.tell(Reply(seed=seed, choice=loaded.choice))
+            begun = Reply(seed=sampling.seed, choice=loaded.choice)
+            job.tell(begun)
             prompt, dropped = fit(loaded, messages, system=system, message=message, room=room)
+            begun = replace(begun, dropped=dropped)
 
-            def told(progress: Progress, *, done: bool = False) -> Reply:
-                return Reply(
-                    text=progress.text,
-                    seed=seed,
-                    prompt_tokens=progress.prompt_tokens,
-                    tokens=progress.tokens,
-                    context_left=loaded.context - progress.prompt_tokens - progress.tokens,
-                    dropped=dropped,
-                    rate=progress.rate,
-                    first_seconds=progress.first_seconds,
-                    seconds=progress.seconds,
-                    choice=loaded.choice,
-                    done=done,
-                )
+            def tell(progress: Progress) -> None:
+                job.tell(_written(begun, progress, context=loaded.context))
 
-            sampling = Sampling(temperature, top_p=top_p, repetition_penalty=penalty, seed=seed)
-            last = generate(
-                loaded, prompt, max_new_tokens=room, sampling=sampling, job=job, tell=lambda p: job.tell(told(p))
-            )
-            job.check()
-            job.tell(told(last, done=True))
+            last = generate(loaded, prompt, max_new_tokens=room, sampling=sampling, job=job, tell=tell)
+            job.tell(replace(_written(begun, last, context=loaded.context), done=True))
 
     return watch(work, first=Reply(), seconds=SECONDS)
+
+
+def _written(begun: Reply, progress: Progress, *, context: int) -> Reply:
+    return replace(
+        begun,
+        text=progress.text,
+        prompt_tokens=progress.prompt_tokens,
+        tokens=progress.tokens,
+        context_left=context - progress.prompt_tokens - progress.tokens,
+        rate=progress.rate,
+        first_seconds=progress.first_seconds,
+        seconds=progress.seconds,
+    )

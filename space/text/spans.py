@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float64, Int, Int64
 
 from space.jobs import Job
 from space.limits import BadInput
@@ -33,20 +34,20 @@ class Windows:
     """A question with a text, as the model reads them.
 
     Attributes:
-        inputs: what the model takes, each of shape (windows, tokens).
-        offsets: characters of the text under each token, shape (windows, tokens, 2); white space at the edges left out.
-        allowed: which tokens are text, shape (windows, tokens).
+        inputs: what the model takes.
+        offsets: the characters of the text under each token, from and to; white space at the edges left out.
+        allowed: which tokens are text.
         begins: which of them begin a word that is whole in its window.
         ends: which of them end one.
-        null: the place of the classification token in each window, shape (windows,).
+        null: the place of the classification token in each window.
     """
 
-    inputs: dict[str, torch.Tensor]
-    offsets: np.ndarray
-    allowed: np.ndarray
-    begins: np.ndarray
-    ends: np.ndarray
-    null: np.ndarray
+    inputs: dict[str, Int[torch.Tensor, "windows tokens"]]
+    offsets: Int64[np.ndarray, "windows tokens 2"]
+    allowed: Bool[np.ndarray, "windows tokens"]
+    begins: Bool[np.ndarray, "windows tokens"]
+    ends: Bool[np.ndarray, "windows tokens"]
+    null: Int64[np.ndarray, " windows"]
 
     def __len__(self) -> int:
         return len(self.null)
@@ -54,7 +55,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Spans:
-    """Spans of the text with their scores, all of the same length.
+    """Spans of the text with their scores.
 
     Attributes:
         starts: first characters.
@@ -62,9 +63,9 @@ class Spans:
         scores: their logits.
     """
 
-    starts: np.ndarray
-    ends: np.ndarray
-    scores: np.ndarray
+    starts: Int64[np.ndarray, " n"]
+    ends: Int64[np.ndarray, " n"]
+    scores: Float64[np.ndarray, " n"]
 
 
 def split(loaded: Loaded, question: str, context: str) -> Windows:
@@ -103,8 +104,10 @@ def split(loaded: Loaded, question: str, context: str) -> Windows:
     return Windows(inputs, offsets, allowed, begins, ends, null)
 
 
-def read(loaded: Loaded, windows: Windows, *, job: Job[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The start and end logits of each window, batch after batch, each of shape (windows of the batch, tokens).
+def read(
+    loaded: Loaded, windows: Windows, *, job: Job[Any]
+) -> Iterator[tuple[Float64[np.ndarray, "batch tokens"], Float64[np.ndarray, "batch tokens"]]]:
+    """The start and end logits of each window, batch after batch.
 
     Raises:
         Stopped: the job was stopped.
@@ -120,7 +123,14 @@ def read(loaded: Loaded, windows: Windows, *, job: Job[Any]) -> Iterator[tuple[n
         yield output.start_logits.double().cpu().numpy(), output.end_logits.double().cpu().numpy()
 
 
-def spans_of(windows: Windows, row: int, start: np.ndarray, end: np.ndarray, *, against_null: bool) -> Spans:
+def spans_of(
+    windows: Windows,
+    row: int,
+    start: Float64[np.ndarray, " tokens"],
+    end: Float64[np.ndarray, " tokens"],
+    *,
+    against_null: bool,
+) -> Spans:
     """Every span of whole words of one window, of up to `LONGEST_ANSWER` tokens.
 
     Args:

@@ -1,7 +1,7 @@
 """Stories: begun from an idea or gone on with, drawn by a seed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from space import limits
@@ -11,6 +11,7 @@ from space.models.store import Loaded
 from space.serving import Space
 from space.text.prompts import chat_prompt, follows_instructions, plain_prompt
 from space.text.windows import whole_sentences
+from space.text.writing import Progress, Sampling
 
 if TYPE_CHECKING:
     import torch
@@ -81,47 +82,44 @@ def tell_story(
     seed = limits.seed(seed)
     begun = limits.text(begun, name="The story", longest=LONGEST_STORY, shortest=0)
 
+    sampling = Sampling(temperature=TEMPERATURE, top_p=TOP_P, repetition_penalty=REPETITION, seed=seed)
+
     def work(job: Job[Story]) -> None:
         def wait(said: str) -> None:
             job.tell(Story(begun, seed, waits_for=said))
 
         with space.store.use("story", model, job=job, on_wait=wait) as loaded:
-            from space.text.generation import Progress, Sampling, generate
+            from space.text.generation import generate
 
             job.tell(Story(begun, seed, choice=loaded.choice))
             start = begun or ("" if follows_instructions(loaded) else _opening(idea, genre))
             prompt, dropped = _prompt(loaded, idea, genre, start, room=tokens)
+            state = Story(start, seed, dropped=dropped, choice=loaded.choice)
 
-            def story(progress: Progress, *, done: bool = False) -> Story:
-                text = progress.text if progress.ended or not done else whole_sentences(progress.text)
-                return Story(
-                    _join(start, text),
-                    seed,
-                    tokens=progress.tokens,
-                    rate=progress.rate,
-                    first_seconds=progress.first_seconds,
-                    seconds=progress.seconds,
-                    dropped=dropped,
-                    choice=loaded.choice,
-                    done=done,
-                )
+            def tell(progress: Progress) -> None:
+                job.tell(_written(state, progress, progress.text))
 
-            sampling = Sampling(temperature=TEMPERATURE, top_p=TOP_P, repetition_penalty=REPETITION, seed=seed)
-            last = generate(
-                loaded, prompt, max_new_tokens=tokens, sampling=sampling, job=job, tell=lambda p: job.tell(story(p))
-            )
-            job.check()
-            job.tell(story(last, done=True))
+            last = generate(loaded, prompt, max_new_tokens=tokens, sampling=sampling, job=job, tell=tell)
+            text = last.text if last.ended else whole_sentences(last.text)
+            job.tell(replace(_written(state, last, text), done=True))
 
     return watch(work, first=Story(begun, seed), seconds=SECONDS)
 
 
+def _written(start: Story, progress: Progress, text: str) -> Story:
+    """The story with `text` after its start."""
+    return replace(
+        start,
+        text=start.text + text if start.text else text.lstrip(),
+        tokens=progress.tokens,
+        rate=progress.rate,
+        first_seconds=progress.first_seconds,
+        seconds=progress.seconds,
+    )
+
+
 def _opening(idea: str, genre: str) -> str:
     return f"This is a {genre} about {idea.rstrip('.')}.\n\n{GENRES[genre]}"
-
-
-def _join(start: str, text: str) -> str:
-    return start + text if start else text.lstrip()
 
 
 def _prompt(loaded: Loaded, idea: str, genre: str, start: str, *, room: int) -> "tuple[torch.Tensor, int]":

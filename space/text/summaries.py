@@ -14,6 +14,7 @@ from space.models.store import Loaded
 from space.serving import Space
 from space.text.prompts import chat_prompt, plain_prompt
 from space.text.windows import first_sentences, whole_sentences, windows
+from space.text.writing import Progress, Sampling
 
 LONGEST = 60_000
 SECONDS = 300.0
@@ -141,7 +142,7 @@ class _Run:
         return [text[part] for part in windows(text, self.loaded.tokenizer, size=size, overlap=OVERLAP)]
 
     def _write(self, piece: str, *, before: list[str]) -> str:
-        from space.text.generation import Progress, Sampling, generate
+        from space.text.generation import generate
 
         def tell(progress: Progress) -> None:
             written = first_sentences(progress.text.strip(), self.wanted.sentences)
@@ -155,7 +156,6 @@ class _Run:
             job=self.job,
             tell=tell,
         )
-        self.job.check()
         text = first_sentences(written.text.strip(), self.wanted.sentences)
         return text if written.ended else whole_sentences(text)
 

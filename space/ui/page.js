@@ -31,9 +31,3 @@ new MutationObserver(() => {
     repair();
   });
 }).observe(document.documentElement, { childList: true, subtree: true });
-
-// What is stopped says so.
-document.addEventListener("click", (event) => {
-  if (!event.target.closest("button.stop")) return;
-  setTimeout(() => document.querySelectorAll(".busy").forEach((dot) => dot.replaceWith("Stopped · ")), 500);
-});

@@ -3,13 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 
+from space import limits
 from space.models.catalog import GB, MB, ModelSpec, Task
 from space.models.choosing import AUTO, Choice
 from space.serving import LANES, Space
+from space.text.uploads import decode
+
+BUSY = '<span class="busy" aria-hidden="true"></span>'
+ENDED = f"(line) => line.replace({BUSY!r}, 'Stopped · ')"  # in the browser; a line without the dot stays
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,48 @@ def model_label(spec: ModelSpec) -> str:
     return f"{spec.title} · {size} · {spec.licence}"
 
 
+def run_and_stop(label: str) -> tuple[gr.Button, gr.Button]:
+    """The buttons that begin a page's work and end it; Esc presses the second."""
+    return gr.Button(label, variant="primary"), gr.Button("Stop", variant="secondary", elem_classes="stop")
+
+
+def text_upload(space: Space, box: gr.Textbox, *, longest: int) -> None:
+    """A button that puts the text of a file, of up to `longest` characters, into a box."""
+
+    def load(data: bytes) -> Iterator[str]:
+        text, _ = decode(data, name="The file", most=4 * longest)
+        yield limits.text(text, name="The file", longest=longest)
+
+    upload = gr.UploadButton("Upload text", file_types=[".txt", ".md"], type="binary")
+    upload.upload(space.handler(load), upload, box, api_visibility="private", show_progress="hidden")
+
+
+class Answering(Protocol):
+    """What every task that uses a model of the catalogue tells of a request."""
+
+    @property
+    def choice(self) -> Choice | None:
+        """The model that answers; None while none is loaded."""
+        ...
+
+    @property
+    def waits_for(self) -> str:
+        """What the request waits for meanwhile."""
+        ...
+
+
+def key_of(choice: Choice | None) -> str | None:
+    """The model's name in the replies of endpoints."""
+    return choice.spec.key if choice else None
+
+
+def run_status(answer: Answering, *details: str, busy: bool = False) -> str:
+    """The line under a run: what it waits for, and the details once a model answers."""
+    if answer.choice is None:
+        return status_html(None, answer.waits_for, busy=True)
+    return status_html(answer.choice, *details, busy=busy)
+
+
 def status_html(choice: Choice | None, *details: str, busy: bool = False) -> str:
     """The line under a result: a badge with the model that answers and how good it is, then what is known of the run.
 
@@ -63,8 +110,7 @@ def status_html(choice: Choice | None, *details: str, busy: bool = False) -> str
             f"<strong>{escape(spec.title)}</strong>{escape(quality)}"
         )
     rest = " · ".join(escape(detail) for detail in details if detail)
-    dot = '<span class="busy" aria-hidden="true"></span>' if busy else ""
-    return f'<div class="status">{dot}{" · ".join(part for part in (badge, rest) if part)}</div>'
+    return f'<div class="status">{BUSY if busy else ""}{" · ".join(part for part in (badge, rest) if part)}</div>'
 
 
 def status_line() -> gr.HTML:
@@ -79,13 +125,14 @@ def on_run(
     *,
     inputs: Sequence[Any],
     outputs: Sequence[Any],
-    stop: gr.Button | None = None,
+    stop: gr.Button,
+    status: gr.HTML,
     gpu: bool = True,
 ) -> Any:
     """Runs a page's generator when a trigger (`button.click`, `box.submit`) fires, in the queue of computing requests.
 
-    `stop` ends it; `gpu` says whether it uses PyTorch models. Not part of the API: endpoints are published by
-    `Space.endpoint`.
+    `stop` ends it. Ended so or by an error, the status line says "Stopped" and keeps what is known of the run. `gpu`
+    says whether it uses PyTorch models. Not part of the API: endpoints are published by `Space.endpoint`.
     """
     event = gr.on(
         list(triggers),
@@ -98,6 +145,6 @@ def on_run(
         show_progress="hidden",
         trigger_mode="once",
     )
-    if stop is not None:
-        stop.click(None, cancels=[event], api_visibility="private")
+    stop.click(None, cancels=[event], api_visibility="private")
+    event.failure(None, status, status, js=ENDED, api_visibility="private")  # a cancelled event counts as failed, too
     return event

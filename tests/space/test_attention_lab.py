@@ -9,9 +9,9 @@ pytest.importorskip("safetensors")
 
 import lab_models  # noqa: E402
 
+from space.labs.looking import Answer, available, look, make_shelf  # noqa: E402
 from space.limits import BadInput  # noqa: E402
 from space.tasks import attention_lab  # noqa: E402
-from space.tasks.attention_lab import Answer, available, look, make_shelf  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("safetensors")
 
 import lab_models
+import safetensors.numpy
 
 from jax_models import resolve_config
 from jax_models.data.batches import pad_to_image_size
@@ -23,8 +24,9 @@ from space import folders
 from space.demo_models.lab_cards import write_cards
 from space.demo_models.labs import train_network
 from space.jobs import Job, Stopped
+from space.labs import checkpoints
 from space.labs.checkpoints import find_checkpoints, search_folders, without_folder
-from space.labs.network_files import load_weights
+from space.labs.network_files import load_weights, save_weights
 from space.labs.networks import load_classifier, load_reader
 from space.labs.shelf import Shelf
 
@@ -78,6 +80,25 @@ def test_an_unfinished_or_broken_run_is_not_offered(tmp_path):
     (tmp_path / "odd" / "result.json").write_text('["model"]')
     (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 100)
     assert find_checkpoints("vision", (tmp_path,)) == ()
+
+
+def test_foreign_files_and_runs_that_say_nothing_usable_are_not_offered(tmp_path):
+    for number, about in enumerate(({"kind": "vision"}, {"kind": "vision", "dataset": 1, "model": "a"}, ["vision"])):
+        save_weights(tmp_path / f"{number}.safetensors", {"a": np.zeros(1)}, about)
+    save_weights(tmp_path / "reader.safetensors", {"a": np.zeros(1)}, {"kind": "attention", "config": {"task": 1}})
+    (tmp_path / "foreign.safetensors").write_bytes(safetensors.numpy.save({"a": np.zeros(1)}))
+    assert find_checkpoints("vision", (tmp_path,)) == find_checkpoints("attention", (tmp_path,)) == ()
+
+
+def test_the_usual_folders_are_looked_through_once_in_some_seconds(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACE_CHECKPOINTS", str(tmp_path))
+    clock = [1000.0 * checkpoints.FRESH_SECONDS]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
+    assert find_checkpoints("vision") == ()
+    lab_models.network_file(tmp_path)
+    assert find_checkpoints("vision") == ()
+    clock[0] += checkpoints.FRESH_SECONDS
+    assert len(find_checkpoints("vision")) == 1
 
 
 def test_finding_imports_no_jax():
@@ -169,6 +190,18 @@ def test_a_stopped_job_ends_at_once_and_the_model_still_arrives(tmp_path):
     assert time.monotonic() - started < 0.5
     go_on.set()
     assert shelf.get(found, job()).size == 100
+
+
+def test_work_of_a_stopped_job_that_has_not_begun_never_does():
+    shelf, go_on, done = Shelf(lambda checkpoint: Block(), budget=200), threading.Event(), []
+    busy = threading.Thread(target=lambda: shelf.run(lambda: go_on.wait(30), job()))
+    busy.start()
+    with pytest.raises(Stopped):
+        shelf.run(lambda: done.append("stopped"), job(seconds=0.1))
+    go_on.set()
+    shelf.run(lambda: done.append("next"), job())
+    busy.join()
+    assert done == ["next"]
 
 
 def test_a_failed_load_is_tried_again(tmp_path):

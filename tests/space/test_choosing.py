@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from space.jobs import Stopped
 from space.limits import BadInput
 from space.models.catalog import MODELS, TASKS
 from space.models.choosing import RETRY_SECONDS, Chooser, NotReady, mode_from_environment
+from space.models.hub import cached_folder, lock_file
 
 
 def chooser(mode="auto", *, cached=(), online=True, **more) -> Chooser:
@@ -122,6 +124,27 @@ def test_a_failed_hub_model_answers_as_soon_as_it_is_there():
     assert some.choose("chat").spec.offline
     here["smollm2-360m"] = True
     assert some.choose("chat").spec.key == "smollm2-360m"
+
+
+def test_a_cached_model_that_does_not_load_is_left_alone_until_its_files_change():
+    here, clock = {"smollm2-360m": Path("old")}, [1000.0]
+    some = Chooser("auto", cached=lambda spec: here.get(spec.key), probe=lambda: True, now=lambda: clock[0])
+    some.fall_back("chat", "auto", failed=some.choose("chat"), error=NotReady("Its files are damaged."))
+    assert some.choose("chat").why == "SmolLM2 360M Instruct could not be had: Its files are damaged."
+    here["smollm2-360m"] = Path("new")
+    assert some.choose("chat").spec.key == "smollm2-360m"
+    here["smollm2-360m"] = Path("old")
+    clock[0] += RETRY_SECONDS
+    assert some.choose("chat").spec.key == "smollm2-360m"
+
+
+def test_a_cache_that_cannot_be_read_leaves_the_offline_models_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACE_MODELS_DIR", str(tmp_path))
+    lock_file().write_text("not JSON")
+    for task in TASKS:
+        choice = Chooser("auto", cached=cached_folder, probe=lambda: True).choose(task)
+        assert choice.spec.offline
+        assert "could not be had: The lock file revisions.lock.json is damaged" in choice.why
 
 
 @pytest.mark.parametrize(("mode", "picked"), [("hub", "auto"), ("auto", "smollm2-360m"), ("auto", "smollm2-135m")])

@@ -43,6 +43,10 @@ def test_the_front_matter_of_the_space_is_right():
         ({"models": ["gpt2"]}, "models has 'gpt2'; it must be OWNER/NAME"),
         ({"models": ["distilbert/distilgpt2"]}, "models lacks Falconsai/text_summarization"),
         ({"preload_from_hub": ["openai/gpt2"]}, "has openai/gpt2, which the catalogue does not offer"),
+        (
+            {"preload_from_hub": ["distilbert/distilgpt2 config.json,model.safetensors"]},
+            "the model needs: distilbert/distilgpt2 config.json,model.safetensors,tokenizer_config.json,tokenizer.json",
+        ),
         ({"colour": "red"}, "colour is no field that a Gradio Space knows"),
     ],
 )  # fmt: skip

@@ -9,11 +9,14 @@ pytest.importorskip("transformers")
 pytest.importorskip("gradio")
 
 import torch
+from at_work import seconds_until, working
 
 from space.jobs import Job, TooLong, watch
-from space.text.generation import Progress, Sampling, _GumbelNoise, _Listener, _processors, generate
+from space.text.generation import PIECE, _GumbelNoise, _Listener, _processors, generate, next_logits
+from space.text.writing import Progress, Sampling
 
 PROMPT = "Once upon a time there was a small fox"
+LONG = torch.randint(5, 300, (1, 1_500), generator=torch.Generator().manual_seed(0))
 SAMPLED = Sampling(temperature=1.0, top_k=50, top_p=0.95, seed=7)
 
 
@@ -129,10 +132,47 @@ def test_stop_ends_the_text_within_half_a_second(without_end):
     values = endless(without_end, seconds=60)
     while next(values).tokens < 3:
         pass
-    started = time.monotonic()
     values.close()
-    assert time.monotonic() - started < 0.5
-    assert not [thread for thread in threading.enumerate() if thread.name == "job"]
+    assert seconds_until(lambda: not working()) < 0.5
+
+
+@pytest.fixture
+def slow(writer):
+    """The writer with layers that take a tenth of a second each, four seconds for a long prompt."""
+    layers = [layer for layer in writer.model.modules() if isinstance(layer, torch.nn.Linear)]
+    hooks = [layer.register_forward_hook(lambda *_: time.sleep(0.1)) for layer in layers]
+    yield writer
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("task", ["generate", "next_logits"])
+def test_stop_ends_the_reading_of_a_long_prompt_within_half_a_second(slow, task):
+    def work(job: Job[Progress]) -> None:
+        if task == "generate":
+            generate(slow, LONG, max_new_tokens=1, sampling=SAMPLED, job=job, tell=job.tell)
+        else:
+            next_logits(slow, LONG, job=job)
+
+    values = watch(work, first=Progress("", 0, 0.0, 0.0, 0), seconds=60)
+    for _ in range(5):
+        next(values)
+    assert working() == 1
+    values.close()  # type: ignore[attr-defined]
+    assert seconds_until(lambda: not working()) < 0.5
+    assert not any(layer._forward_pre_hooks for layer in slow.model.modules())
+
+
+def test_a_long_prompt_is_read_by_pieces_and_gives_what_one_pass_gives(writer):
+    sizes: list[int] = []
+    hook = writer.model.get_input_embeddings().register_forward_pre_hook(lambda _, ids: sizes.append(ids[0].shape[1]))
+    logits = next_logits(writer, LONG, job=Job(time.monotonic() + 60))
+    hook.remove()
+    assert sum(sizes) == LONG.shape[1]
+    assert max(sizes) == PIECE
+    with torch.inference_mode():
+        expected = writer.model(LONG, logits_to_keep=1).logits[:, -1]
+    assert torch.allclose(logits, expected, atol=1e-5)
 
 
 def test_the_deadline_ends_the_text_and_what_was_written_has_been_told(without_end):

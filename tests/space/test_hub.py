@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +11,13 @@ pytest.importorskip("gradio")
 
 from hub_server import Hub, Repository, serve_hub
 from huggingface_hub import constants
+from transformers import AutoTokenizer
 
 from space.jobs import Stopped
 from space.models import hub, hub_files
 from space.models.catalog import MODELS
 from space.models.choosing import NotReady, hub_answers
+from space.publishing import front_matter
 
 SENTIMENT = MODELS["distilbert-sst2"]
 IMAGES = MODELS["stable-diffusion-1.5"]
@@ -146,6 +149,14 @@ def test_a_full_disk_is_said_before_anything_is_fetched(some_hub, monkeypatch):
     assert not any("resolve" in path for path in some_hub.asked)
 
 
+def test_room_is_needed_only_for_the_files_that_are_missing(some_hub, monkeypatch):
+    put_sentiment(some_hub)
+    folder = hub.download(SENTIMENT, silent)
+    (folder / "tokenizer.json").unlink()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    assert hub.download(SENTIMENT, silent) == folder
+
+
 def test_a_hub_that_is_away_is_said_to_be(some_hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(NotReady, match="does not answer"):
@@ -241,6 +252,32 @@ def test_a_pipeline_without_one_of_its_parts_does_not_count_as_there(tiny_models
     path = folder / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert not hub_files.complete(folder, "diffusion")
+
+
+@pytest.mark.parametrize("entry", front_matter.preloaded_models().values(), ids=lambda entry: entry.split()[0])
+def test_what_a_space_preloads_is_all_that_a_model_needs(tiny_models, tmp_path, entry):
+    repo, names = entry.split()
+    (spec,) = (spec for spec in MODELS.values() if spec.repo == repo)
+    source = hub.cached_folder(spec)
+    assert source is not None
+    shutil.copytree(source, tmp_path / "all")
+    _write_older_tokenizer(tmp_path / "all")
+    (tmp_path / "some").mkdir()
+    for name in names.split(","):
+        shutil.copy(tmp_path / "all" / name, tmp_path / "some")
+    assert hub_files.complete(tmp_path / "some", spec.kind)
+    whole, part = (AutoTokenizer.from_pretrained(folder) for folder in (source, tmp_path / "some"))
+    assert part("The old mill.").input_ids == whole("The old mill.").input_ids
+
+
+def _write_older_tokenizer(folder: Path) -> None:
+    """The files that some of the real repositories have in the place of tokenizer.json."""
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    if model["type"] == "WordPiece":
+        (folder / "vocab.txt").write_text("\n".join(sorted(model["vocab"], key=model["vocab"].get)) + "\n")
+    if model["type"] == "BPE":
+        (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+        (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in model["merges"]))
 
 
 def test_a_model_in_shards_needs_all_of_them(tmp_path):

@@ -1,10 +1,11 @@
 """Work in a thread: it can be watched, stopped, and does not last for ever."""
 
-import threading
 import time
 
 import pytest
+from at_work import seconds_until, working
 
+from space import jobs
 from space.jobs import Job, Stopped, TooLong, watch
 
 
@@ -13,11 +14,6 @@ def until_stopped(job: Job[int]) -> None:
     while True:
         job.check()
         time.sleep(0.01)
-
-
-def job_threads() -> list[threading.Thread]:
-    """Those of work that goes on."""
-    return [thread for thread in threading.enumerate() if thread.name == "job"]
 
 
 def test_updates_come_in_their_order_and_the_first_at_once():
@@ -43,11 +39,23 @@ def test_closing_ends_the_work_and_its_thread_within_half_a_second():
     values = watch(until_stopped, first=0, seconds=60)
     next(values)
     next(values)
-    assert len(job_threads()) == 1
+    assert working() == 1
+    values.close()  # type: ignore[attr-defined]
+    assert seconds_until(lambda: not working()) < 0.5
+
+
+def test_closing_does_not_wait_for_work_that_does_not_look():
+    def work(job: Job[int]) -> None:
+        time.sleep(0.5)
+        job.check()
+
+    values = watch(work, first=0, seconds=60)
+    next(values)
     started = time.monotonic()
     values.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - started < 0.5
-    assert not job_threads()
+    assert time.monotonic() - started < 0.2
+    assert working() == 1
+    seconds_until(lambda: not working())
 
 
 def test_the_deadline_ends_the_work_and_says_so():
@@ -55,7 +63,22 @@ def test_the_deadline_ends_the_work_and_says_so():
     with pytest.raises(TooLong, match="longer than 0 seconds"):
         list(watch(until_stopped, first=0, seconds=0.3))
     assert time.monotonic() - started < 0.8
-    assert not job_threads()
+    seconds_until(lambda: not working(), most=0.5)
+
+
+def test_work_that_ended_in_time_is_not_called_late_when_it_is_looked_at_late():
+    values = watch(lambda job: job.tell(1), first=0, seconds=0.2)
+    assert next(values) == 0
+    time.sleep(0.4)
+    assert list(values) == [1]
+
+
+def test_work_that_never_looks_is_called_late_and_left_alone(monkeypatch):
+    monkeypatch.setattr(jobs, "END_SECONDS", 0.1)
+    with pytest.raises(TooLong):
+        list(watch(lambda job: time.sleep(1), first=0, seconds=0.2))
+    assert working() == 1
+    seconds_until(lambda: not working())
 
 
 def test_a_failure_of_the_work_reaches_who_watches_after_what_was_told():
@@ -93,6 +116,5 @@ def test_waiting_puts_the_deadline_off_by_the_time_it_took_and_no_more_than_allo
 
 def test_a_job_that_is_late_is_stopped():
     job: Job[int] = Job(time.monotonic() - 1)
-    assert job.stopped
     with pytest.raises(Stopped):
         job.check()

@@ -8,7 +8,8 @@ import pytest
 gr = pytest.importorskip("gradio")
 
 from space import limits  # noqa: E402
-from space.limits import BadInput, RateLimit, client_of  # noqa: E402
+from space.limits import BadInput, RateLimit, TookTooLong, client_of  # noqa: E402
+from space.models.choosing import NotReady  # noqa: E402
 
 
 def test_text_loses_control_characters_and_direction_overrides_and_keeps_the_rest():
@@ -65,6 +66,17 @@ def test_one_of_names_what_is_allowed_and_does_not_echo_markup():
 
 def test_messages_show_a_users_markup_as_text():
     assert "<" not in BadInput("No <img src=x onerror=alert(1)>.").message
+
+
+def test_a_page_says_over_each_refusal_what_kind_it_is():
+    rate = RateLimit(per_minute=1)
+    rate.take("a")
+    with pytest.raises(BadInput) as refused:
+        rate.take("a")
+    kinds = (refused.value, BadInput("Too long."), TookTooLong("It took longer."), NotReady("It is not here."))
+    assert [kind.title for kind in kinds] == [
+        "Too many requests", "Please check your input", "It took too long", "The model cannot be had"
+    ]  # fmt: skip
 
 
 def test_rate_limit_refuses_one_client_and_lets_others_through():

@@ -1,5 +1,6 @@
 """Models come into memory as they do in the app: from the hub's cache or the offline folder, safetensors only."""
 
+import re
 import shutil
 import time
 
@@ -122,20 +123,67 @@ def test_the_image_model_keeps_its_safety_checker_and_says_what_it_thought(
 
 def test_missing_models_say_what_to_type(tiny_models, tmp_path, monkeypatch):
     monkeypatch.setenv("SPACE_MODELS_DIR", str(tmp_path))
-    with pytest.raises(NotReady, match=r"run: python -m space\.demo_models"):
+    with pytest.raises(NotReady, match=r"not on this machine yet; run: python -m space\.demo_models"):
         load(choice("smollm2-135m"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(NotReady, match="not on this machine"):
         load(choice("distilgpt2"))
 
 
-def test_damaged_weights_are_said_to_be(tiny_models, tmp_path, monkeypatch):
+@pytest.fixture
+def own(tiny_models, tmp_path, monkeypatch):
+    """Base models and weights of our own that a test may damage, in `offline` and `weights`."""
+    pytest.importorskip("peft")
+    from tiny_models import build_adapters
+
     shutil.copytree(tiny_models / "offline", tmp_path / "offline")
+    build_adapters(tmp_path / "weights", tmp_path / "offline" / "minilm-l6")
+    shutil.copytree(cached_folder(MODELS["stable-diffusion-1.5"]), tmp_path / "weights" / "text_to_image")
     monkeypatch.setenv("SPACE_MODELS_DIR", str(tmp_path / "offline"))
-    weights = tmp_path / "offline" / "smollm2-135m-instruct" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(NotReady, match="damaged"):
-        load(choice("smollm2-135m"))
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("key", "file", "repair"),
+    [
+        ("smollm2-135m", "offline/smollm2-135m-instruct/model.safetensors", r"smollm2-135m-instruct .*demo_models$"),
+        ("smollm2-135m", "offline/smollm2-135m-instruct/config.json", r"smollm2-135m-instruct .*demo_models$"),
+        ("minilm-sentiment", "offline/minilm-l6/model.safetensors", r"Delete the folder minilm-l6 .*demo_models \("),
+        ("minilm-sentiment", "offline/minilm-l6/config.json", r"Delete the folder minilm-l6 .*demo_models \("),
+        (
+            "minilm-qa",
+            "weights/question_answering/adapter_model.safetensors",
+            r"weights/question_answering from ",
+        ),
+        ("minilm-qa", "weights/question_answering/adapter_config.json", r"demo_models\.question_answering"),
+        (
+            "wardrobe",
+            "weights/text_to_image/unet/diffusion_pytorch_model.safetensors",
+            r"weights/text_to_image from ",
+        ),
+    ],
+)
+def test_damaged_files_are_said_to_be_and_how_they_become_whole(own, caplog, key, file, repair):
+    path = own / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(NotReady, match="damaged") as refused:
+        load(choice(key))
+    assert re.search(repair, refused.value.message), refused.value.message
+    assert "\n" not in refused.value.message
+    assert str(own) not in refused.value.message
+    assert f"{key} cannot be loaded" in caplog.text
+
+
+def test_damaged_files_of_the_hub_are_named_by_their_repository(tiny_models, tmp_path, monkeypatch):
+    spec = MODELS["distilgpt2"]
+    here = cached_folder(spec)
+    assert here is not None
+    shutil.copytree(here, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"half")
+    monkeypatch.setattr(loading, "cached_folder", lambda spec: tmp_path / "model")
+    with pytest.raises(NotReady, match=r"Delete the folder of distilbert/distilgpt2 in the hub's cache"):
+        load(choice("distilgpt2"))
 
 
 def test_pickled_weights_are_never_read(tiny_models, tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 
 from space.jobs import Job  # noqa: E402
 from space.limits import BadInput  # noqa: E402
-from space.tasks.next_word import Candidate, NextWords, _table, predict  # noqa: E402
+from space.tasks.next_word import _table  # noqa: E402
+from space.text.next_words import Candidate, NextWords, predict  # noqa: E402
 
 MODELS = ("distilgpt2", "smollm2-360m")
 

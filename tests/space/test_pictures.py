@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
-from space.images.pictures import MAX_BYTES, encode_png, enlarge, open_picture, read_texts, read_upload
+from space.images.pictures import MAX_BYTES, decoded, encode_png, enlarge, read_texts, read_upload
 from space.limits import BadInput
 
 
@@ -48,8 +48,13 @@ HOSTILE = {
 }
 
 
+def read_photo(data):
+    with decoded(data, ("PNG", "JPEG", "WEBP"), most_bytes=MAX_BYTES, most_pixels=12_000_000) as picture:
+        return ImageOps.exif_transpose(picture)
+
+
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize("read", [open_picture, read_texts])
+@pytest.mark.parametrize("read", [read_photo, read_texts])
 def test_hostile_files_are_refused_in_one_line(read, data):
     with pytest.raises(BadInput) as refused:
         read(data)
@@ -81,22 +86,12 @@ def test_an_upload_is_read_only_a_byte_beyond_its_limit(tmp_path):
     assert len(read_upload(str(file))) == MAX_BYTES + 1
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_an_opened_picture_is_plain_rgb_without_metadata(kind):
-    exif = Image.Exif()
-    exif[0x010E] = "where it was taken"
-    picture = open_picture(encoded(NOISE, kind, exif=exif))
-    assert (picture.mode, picture.size, picture.info) == ("RGB", NOISE.size, {})
-
-
-def test_an_opened_picture_stands_upright():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned
-    assert open_picture(encoded(NOISE, "JPEG", exif=exif)).size == (NOISE.height, NOISE.width)
-
-
-def test_transparent_parts_become_white():
-    assert open_picture(encoded(Image.new("RGBA", (3, 3), (0, 0, 0, 0)))).getpixel((1, 1)) == (255, 255, 255)
+def test_exif_data_that_breaks_as_it_is_used_counts_as_a_broken_file():
+    exif = bytes.fromhex(  # one of its entries, 0x0152, holds a text where a number belongs
+        "4578696600004d4d002a00000008000201520002000000046162630001120003000000010006000000000000"
+    )
+    with pytest.raises(BadInput, match="broken"):
+        read_photo(encoded(NOISE, "JPEG", exif=exif))
 
 
 def test_png_texts_of_the_wrong_type_do_not_pass():

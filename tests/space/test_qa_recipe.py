@@ -1,25 +1,29 @@
 """The recipe for question answering on a tiny random BERT: true code, few steps; and what it measures with."""
 
 import json
+import math
+import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from jax_models.errors import UsageError
-from space.demo_models.detokenise import detokenise
-from space.demo_models.judging import choose_threshold, judge_answers
-from space.demo_models.passages import Passage
-from space.demo_models.qamr import Qamr, Question
-from space.demo_models.span_scores import best_spans
-from space.demo_models.squad import exact_match, f1, normalise
-from space.demo_models.training import CHECKPOINT, Plan
-from space.folders import WEIGHTS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
-PLAN = Plan(steps=8, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=3)
+
+from jax_models.errors import RunError, UsageError  # noqa: E402
+from space.demo_models.answering.detokenise import detokenise  # noqa: E402
+from space.demo_models.answering.judging import choose_threshold, judge_answers  # noqa: E402
+from space.demo_models.answering.passages import Passage  # noqa: E402
+from space.demo_models.answering.qamr import Qamr, Question  # noqa: E402
+from space.demo_models.answering.squad import exact_match, f1, normalise  # noqa: E402
+from space.demo_models.command import AdapterPlan  # noqa: E402
+from space.demo_models.question_answering import CHECKPOINT, HEADLINE, measure, teach  # noqa: E402
+from space.folders import WEIGHTS  # noqa: E402
+
+PLAN = AdapterPlan(steps=8, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=3)
+SHIPPED = WEIGHTS / "question_answering"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +40,30 @@ def qamr() -> Qamr:
 
 
 @pytest.fixture(scope="module")
-def made(qamr, tiny_models, tmp_path_factory):
-    """What an uninterrupted run leaves, and its metrics."""
-    from space.demo_models.question_answering import make
+def base(tiny_models) -> Path:
+    """A tiny MiniLM."""
+    return tiny_models / "offline" / "minilm-l6"
 
+
+@pytest.fixture(scope="module")
+def made(qamr, base, tmp_path_factory):
+    """What an uninterrupted run leaves, and its metrics."""
     out = tmp_path_factory.mktemp("whole")
-    return out, make(qamr, base=tiny_models / "offline" / "minilm-l6", plan=PLAN, out=out)
+    training = teach(qamr, base=base, plan=PLAN, out=out)
+    return out, measure(qamr, base=base, adapter=out / "adapter", training=training)
+
+
+def read_with(adapter: Path, base: Path):
+    """An adapter in memory, as the app has it."""
+    from transformers import AutoModelForQuestionAnswering
+
+    from space.demo_models.adapters import load_adapted
+    from space.models.catalog import MODELS
+    from space.models.choosing import Choice
+    from space.models.store import Loaded
+
+    model, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
+    return Loaded(Choice(MODELS["minilm-qa"], ""), model, tokenizer, 0, adapter)
 
 
 def weights_of(adapter: Path) -> dict[str, torch.Tensor]:
@@ -60,18 +82,21 @@ def test_the_recipe_writes_an_adapter_its_calibration_its_metrics_and_its_card(m
     }
     card = (adapter / "README.md").read_text()
     assert card.startswith("---\nlanguage: en\nlicense: apache-2.0\n")
-    assert f"| {metrics['test']['among 5 sentences of other pages']['n']} |" in card
+    scores = metrics["test"][HEADLINE]
+    assert f"| {scores['n']} | {scores['f1']:.1f} (" in card
+    assert f"F1 {scores['f1']:.1f} always" in metrics["headline"]
+    assert f"{scores['f1_with_threshold']:.1f} where it may refuse" in metrics["headline"]
     assert all(weight.dtype == torch.float16 for weight in weights_of(adapter).values())
     assert str(out) not in (adapter / "adapter_config.json").read_text()
 
 
-def test_merged_weights_give_the_logits_of_the_adapter_beside_the_base(made, tiny_models):
+def test_merged_weights_give_the_logits_of_the_adapter_beside_the_base(made, base):
     from peft import PeftModel
     from transformers import AutoModelForQuestionAnswering
 
     from space.demo_models.adapters import load_adapted, load_base
 
-    base, adapter = tiny_models / "offline" / "minilm-l6", made[0] / "adapter"
+    adapter = made[0] / "adapter"
     merged, tokenizer = load_adapted(base, adapter, AutoModelForQuestionAnswering)
     beside = (
         PeftModel.from_pretrained(load_base(base, AutoModelForQuestionAnswering)[0], str(adapter)).eval().base_model
@@ -87,11 +112,26 @@ def test_merged_weights_give_the_logits_of_the_adapter_beside_the_base(made, tin
     assert not any("lora" in name for name, _ in merged.named_parameters())
 
 
-def test_a_stopped_run_ends_as_one_that_was_not(made, qamr, tiny_models, tmp_path, monkeypatch):
+def test_an_adapter_is_measured_anew_without_training(made, qamr, base, tmp_path):
+    adapter = tmp_path / "adapter"
+    shutil.copytree(made[0] / "adapter", adapter)
+    metrics = json.loads((adapter / "metrics.json").read_text())
+    (adapter / "metrics.json").write_text(json.dumps({"training": metrics["training"]}))
+    (adapter / "calibration.json").write_text('{"no_answer_threshold": 99.0}')
+    again = measure(qamr, base=base, adapter=adapter)
+    assert json.loads(json.dumps(again)) == metrics
+    for name in ("calibration.json", "metrics.json", "README.md", "adapter_model.safetensors"):
+        assert (adapter / name).read_bytes() == (made[0] / "adapter" / name).read_bytes()
+
+
+def test_an_adapter_that_does_not_say_how_it_was_trained_is_not_measured(made, qamr, base, tmp_path):
+    with pytest.raises(RunError, match="does not say how the adapter was trained"):
+        measure(qamr, base=base, adapter=tmp_path)
+
+
+def test_a_stopped_run_ends_as_one_that_was_not(made, qamr, base, tmp_path, monkeypatch):
     from space.demo_models import question_answering
     from space.demo_models.training import Progress
-
-    base = tiny_models / "offline" / "minilm-l6"
 
     def stop(progress: Progress) -> None:
         if progress.step >= progress.steps // 2:
@@ -100,72 +140,71 @@ def test_a_stopped_run_ends_as_one_that_was_not(made, qamr, tiny_models, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(question_answering, "show_progress", stop)
         with pytest.raises(KeyboardInterrupt):
-            question_answering.make(qamr, base=base, plan=PLAN, out=tmp_path)
+            teach(qamr, base=base, plan=PLAN, out=tmp_path)
     assert (tmp_path / CHECKPOINT).exists()
     assert not (tmp_path / "adapter").exists()
-    question_answering.make(qamr, base=base, plan=PLAN, out=tmp_path)
+    teach(qamr, base=base, plan=PLAN, out=tmp_path)
     ours, whole = weights_of(tmp_path / "adapter"), weights_of(made[0] / "adapter")
     assert ours.keys() == whole.keys()
     assert all(torch.equal(ours[name], whole[name]) for name in whole)
 
 
-def test_a_checkpoint_of_another_plan_is_refused(made, qamr, tiny_models):
-    from space.demo_models.question_answering import make
-
+def test_a_checkpoint_of_another_plan_is_refused(made, qamr, base):
     with pytest.raises(UsageError, match="other options; delete it, or choose another --out"):
-        make(qamr, base=tiny_models / "offline" / "minilm-l6", plan=replace(PLAN, rank=4), out=made[0])
+        teach(qamr, base=base, plan=replace(PLAN, rank=4), out=made[0])
 
 
-def test_training_brings_the_loss_down(qamr, tiny_models, tmp_path):
+def test_training_brings_the_loss_down(qamr, base, tmp_path):
+    import itertools
+
     from transformers import AutoModelForQuestionAnswering
 
     from space.demo_models.adapters import adapt, load_base
-    from space.demo_models.passages import Library
-    from space.demo_models.qamr import page
-    from space.demo_models.reading import in_batches, span_loss, training_passages
-    from space.demo_models.training import fit
+    from space.demo_models.answering.passages import Library
+    from space.demo_models.answering.qamr import page
+    from space.demo_models.answering.reading import span_loss, training_passages
+    from space.demo_models.batches import in_batches
+    from space.demo_models.training import train
 
-    model, tokenizer = load_base(tiny_models / "offline" / "minilm-l6", AutoModelForQuestionAnswering, dropout=0.0)
+    model, tokenizer = load_base(base, AutoModelForQuestionAnswering, dropout=0.0)
     model = adapt(model, rank=4, head="qa_outputs", task="QUESTION_ANS")
     library = Library.of(qamr.sentences, {page(name) for name in qamr.sentences})
     passages = training_passages(qamr.train, library, seed=0, epoch=0)
-    batches = list(in_batches(passages, batch_size=8, seed=0, epoch=0))
+    batches = in_batches(passages, length=lambda one: len(one.text), batch_size=8, pool=64, rng=random.Random(0))
     losses = []
-    fit(
+    train(
         model,
-        plan=replace(PLAN, steps=60, checkpoint_every=5),
-        batches=lambda epoch: batches,
+        batches=itertools.cycle(batches),
         loss_of=lambda batch: span_loss(model, tokenizer, batch),
-        folder=tmp_path,
+        plan=replace(PLAN, steps=60, checkpoint_every=5),
+        checkpoint=tmp_path / CHECKPOINT,
         report=lambda progress: losses.append(progress.loss),
     )
     assert losses[-1] < losses[0] - 1
 
 
-def test_answers_are_pieces_of_their_passages_in_the_order_of_the_passages(made, tiny_models):
-    from transformers import AutoModelForQuestionAnswering
+def test_the_recipe_reads_as_the_app_does(made, base, qamr):
+    from space.demo_models.answering.reading import answer
+    from space.jobs import Job
+    from space.text.answers import no_answer_threshold
+    from space.text.spans import choose, read, spans_of, split
 
-    from space.demo_models.adapters import load_adapted
-    from space.demo_models.reading import answer
-
-    model, tokenizer = load_adapted(
-        tiny_models / "offline" / "minilm-l6", made[0] / "adapter", AutoModelForQuestionAnswering
-    )
-    texts = ["Anna wrote it in Rome.", "A fox.", "Once upon a time there was a small fox."]
-    answers = answer(model, tokenizer, [Passage("Who?", text, (), ()) for text in texts], batch_size=2)
-    assert all(found.text and found.text in text for found, text in zip(answers, texts, strict=True))
-
-
-def test_the_best_span_begins_before_it_ends_lies_in_the_text_and_is_not_too_long():
-    start = np.array([1.0, 9.0, 0.0, 5.0, 4.0, 0.0])
-    end = np.array([0.5, 9.0, 6.0, 0.0, 1.0, 3.0])
-    allowed = np.array([False, False, True, True, True, True])
-    best, second = best_spans(start, end, allowed, top=2)
-    assert (best.first, best.last, best.margin) == (3, 5, 6.5)
-    assert (second.first, second.last) == (2, 2)
-    (short,) = best_spans(start, end, allowed, max_tokens=2)
-    assert (short.first, short.last) == (4, 5)
-    assert best_spans(start, end, np.zeros(6, bool)) == []
+    adapter = made[0] / "adapter"
+    loaded, threshold = read_with(adapter, base), made[1]["no_answer_threshold"]
+    few, many = "Anna wrote it in Rome. ", "Anna wrote it in Rome; the fox did not. " * 60
+    shown = []
+    for text in (few, many):
+        windows = split(loaded, "Who wrote it?", text)
+        logits = [pair for two in read(loaded, windows, job=Job(math.inf)) for pair in zip(*two, strict=True)]
+        spans = [spans_of(windows, row, *pair, against_null=True) for row, pair in enumerate(logits)]
+        shown.append((len(windows), choose(text, spans, threshold=no_answer_threshold(loaded, windows=len(windows)))))
+    assert shown[0][0] == 1 < shown[1][0]
+    answers = answer(loaded, [Passage("Who wrote it?", text, (), ()) for text in (few, many)])
+    for ours, (_, found) in zip(answers, shown, strict=True):
+        assert ours.text == found.candidates[0].text
+        assert (ours.margin > threshold) == found.answered
+        odds = math.log(found.candidates[0].probability / found.no_answer)
+        assert ours.margin - threshold == pytest.approx(odds, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +228,7 @@ def test_normalisation_drops_case_articles_and_punctuation():
 
 
 def test_the_threshold_refuses_where_refusing_is_right():
-    from space.demo_models.reading import Answer
+    from space.demo_models.answering.reading import Answer
 
     there, absent = Passage("?", "Paris", ((0, 5),), ("Paris",)), Passage("?", "Rome", (), ())
     passages = [there, there, absent, absent]
@@ -202,9 +241,6 @@ def test_the_threshold_refuses_where_refusing_is_right():
     assert (refused.f1, refused.f1_with_threshold, refused.answered) == (None, 100.0, 0.0)
 
 
-SHIPPED = WEIGHTS / "question_answering"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "answer"),
@@ -215,17 +251,14 @@ SHIPPED = WEIGHTS / "question_answering"
     ],
 )
 def test_shipped_weights_read_a_paragraph(minilm, question, answer):
-    from transformers import AutoModelForQuestionAnswering
-
-    from space.demo_models.adapters import load_adapted, read_calibration
-    from space.demo_models.reading import answer as read
+    from space.calibration import read_calibration
+    from space.demo_models.answering.reading import answer as read
 
     text = (
         "Marie Curie was born in Warsaw in 1867. She moved to Paris to study physics and mathematics. There she met "
         "her husband, Pierre Curie. In 1903 she won the Nobel Prize in Physics together with him and Henri Becquerel. "
         "The notebooks she used are still radioactive."
     )
-    model, tokenizer = load_adapted(minilm, SHIPPED, AutoModelForQuestionAnswering)
-    found = read(model, tokenizer, [Passage(question, text, (), ())])[0]
+    (found,) = read(read_with(SHIPPED, minilm), [Passage(question, text, (), ())])
     assert f1(found.text, (answer,)) >= 0.5
     assert found.margin > read_calibration(SHIPPED)["no_answer_threshold"]

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from jax_models.errors import UsageError
-from space.demo_models.detokenise import Sentence, detokenise
-from space.demo_models.passages import Library, Passage, hide
-from space.demo_models.qamr import Question, group_questions, page, position, read_qamr
-from space.demo_models.reading import in_batches, training_passages
+from space.demo_models.answering.detokenise import Sentence, detokenise
+from space.demo_models.answering.passages import Library, Passage, hide
+from space.demo_models.answering.qamr import Question, group_questions, page, position, read_qamr
+from space.demo_models.answering.reading import training_passages
+from space.demo_models.batches import epoch_after_epoch, in_batches
 
 
 def row(sentence: str, question: str, *answers: str) -> str:
@@ -152,13 +153,29 @@ def test_each_epoch_asks_every_question_in_new_company_and_repeats_itself_when_a
 
 def test_batches_are_full_and_hold_no_passage_twice():
     passages = [Passage("?", "x" * length, (), ()) for length in range(1, 24)]
-    batches = list(in_batches(passages, batch_size=4, seed=0, epoch=0))
+    rng = random.Random(0)
+    batches = in_batches(passages, length=lambda passage: len(passage.text), batch_size=4, pool=64, rng=rng)
     assert [len(batch) for batch in batches] == [4] * 5
     assert len({passage.text for batch in batches for passage in batch}) == 20
 
 
+def test_batches_are_of_like_lengths_within_a_pool():
+    numbers = random.Random(0).sample(range(100), 100)
+    batches = in_batches(numbers, length=lambda number: number, batch_size=5, pool=4, rng=random.Random(1))
+    pools = [set(numbers[start : start + 20]) for start in range(0, 100, 20)]
+    assert all(batch == sorted(batch) and any(set(batch) <= pool for pool in pools) for batch in batches)
+    assert max(batch[-1] - batch[0] for batch in batches) < 60
+    assert sorted(number for batch in batches for number in batch) == list(range(100))
+
+
+def test_epochs_follow_each_other_without_end():
+    batches = epoch_after_epoch(lambda epoch: [10 * epoch, 10 * epoch + 1])
+    assert [next(batches) for _ in range(5)] == [0, 1, 10, 11, 20]
+
+
 def test_no_page_of_the_test_is_in_training():
-    from space.demo_models.qamr import Qamr
+    pytest.importorskip("torch")
+    from space.demo_models.answering.qamr import Qamr
     from space.demo_models.question_answering import split
 
     library = a_library(pages=12)

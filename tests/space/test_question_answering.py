@@ -180,7 +180,7 @@ def test_no_answer_is_said_when_no_span_passes_the_threshold(threshold, answered
 
 def test_a_text_of_nothing_that_the_model_can_read_has_no_answer(tiny_space):
     last = list(answer(tiny_space, QUESTION, "\u200b\u00ad\u2060", model="distilbert-squad"))[-1]
-    assert not last.found.answered or last.found.candidates
+    assert last.found == Found((), None, answered=False)
 
 
 def test_threshold_comes_from_the_calibration_beside_the_weights(loaded, tmp_path: Path):

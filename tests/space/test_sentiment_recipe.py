@@ -5,14 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+pytest.importorskip("torch")
+
 from jax_models.errors import UsageError
 from space.demo_models import everyday
-from space.demo_models.judging import wilson_interval
+from space.demo_models.command import AdapterPlan
+from space.demo_models.intervals import wilson_interval
 from space.demo_models.sentiment import EVERYDAY, LABELS, Review, divide, read_reviews
-from space.demo_models.training import Plan
 from space.folders import WEIGHTS
 
-PLAN = Plan(steps=30, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=5)
+PLAN = AdapterPlan(steps=30, batch_size=8, rank=2, learning_rate=1e-2, checkpoint_every=5)
 
 
 def test_every_tenth_line_of_each_file_is_the_test():
@@ -43,8 +45,8 @@ def test_everyday_sentences_are_forty_and_each_is_there_once():
 
 def test_wilson_interval_is_the_published_one():
     low, high = wilson_interval(82, 100)
-    assert (low, high) == pytest.approx((73.3, 88.3), abs=0.05)
-    assert wilson_interval(10, 10)[1] == pytest.approx(100)
+    assert (low, high) == pytest.approx((0.733, 0.883), abs=5e-4)
+    assert wilson_interval(10, 10)[1] == pytest.approx(1)
 
 
 def test_the_recipe_learns_and_its_adapter_knows_its_labels(tiny_models, tmp_path):
@@ -81,7 +83,7 @@ def test_a_run_that_is_repeated_gives_the_same_weights(tiny_models, tmp_path):
     from space.demo_models.sentiment import make
 
     reviews = [Review("I loved it.", 1), Review("I hated it.", 0)] * 8
-    plan = Plan(steps=2, batch_size=8, rank=2, learning_rate=1e-3)
+    plan = AdapterPlan(steps=2, batch_size=8, rank=2, learning_rate=1e-3)
     for out in (tmp_path / "one", tmp_path / "two"):
         out.mkdir()
         make(reviews, reviews[:2], base=tiny_models / "offline" / "minilm-l6", plan=plan, out=out)
@@ -101,6 +103,19 @@ def test_a_folder_without_an_adapter_is_said(tiny_models, tmp_path):
         load_adapted(base, tmp_path, AutoModelForSequenceClassification)
     with pytest.raises(RunError, match=r"run python -m space\.demo_models"):
         load_base(tmp_path, AutoModelForSequenceClassification)
+
+
+def test_a_damaged_calibration_is_said(tiny_models, tmp_path):
+    pytest.importorskip("peft")
+    from transformers import AutoModelForSequenceClassification
+
+    from jax_models.errors import RunError
+    from space.demo_models.adapters import load_adapted
+
+    (tmp_path / "adapter_model.safetensors").touch()
+    (tmp_path / "calibration.json").write_text("{")
+    with pytest.raises(RunError, match="cannot read the calibration in"):
+        load_adapted(tiny_models / "offline" / "minilm-l6", tmp_path, AutoModelForSequenceClassification)
 
 
 @pytest.mark.slow

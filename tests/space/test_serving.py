@@ -81,6 +81,7 @@ def test_expected_errors_are_told_as_they_are(error, caplog):
     with pytest.raises(BadInput) as told:
         run(fail, 1)
     assert told.value.message == getattr(error, "message", str(error))
+    assert told.value.title == ("It took too long" if isinstance(error, TooLong) else "Please check your input")
     assert caplog.text == ""
 
 

@@ -25,7 +25,8 @@ def test_the_staged_folder_passes_every_check(staged):
 
 def test_the_staged_folder_holds_the_app_and_its_styles_and_no_tool_of_the_repository(staged):
     names = {path.relative_to(staged.folder).as_posix() for path in staged.files}
-    assert {"README.md", "requirements.txt", "space/app.py", "space/ui/styles/base.css"} <= names
+    assert {"README.md", "requirements.txt", "LICENSE", "space/app.py", "space/ui/styles/base.css"} <= names
+    assert {"space/demo_models/__main__.py", "space/demo_models/base_models.py"} <= names
     assert not {name for name in names if name.startswith(("benchmarks/", "tests/")) or name == "space/deploy.py"}
 
 
@@ -34,6 +35,7 @@ def test_weights_and_their_cards_are_staged(tmp_path):
     shutil.copytree(ROOT / "space", root / "space", ignore=shutil.ignore_patterns("__pycache__", "weights"))
     for package in ("jax_models", "seq2seq"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    shutil.copy(ROOT / "LICENSE", root)
     weights = root / "space" / "weights" / "toy"
     weights.mkdir(parents=True)
     (weights / "model.safetensors").write_bytes(b"\x00" * 10)
@@ -74,7 +76,7 @@ def test_files_are_followed_into_functions_and_training_packages_are_not_require
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    imports = reachable(tmp_path, entry="space.app")
+    imports = reachable(tmp_path, "space.app")
     assert set(imports.modules) == {
         "space", "space.app", "space.tasks", "space.tasks.lab", "jax_models", "jax_models.layers", "jax_models.data"
     }  # fmt: skip

@@ -1,14 +1,14 @@
 """Stop means stop, against a live server: a cancelled call and a closed connection end the work at once."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import requests
 
 gr = pytest.importorskip("gradio")
 
+from at_work import seconds_until, working  # noqa: E402
 from gradio_client import Client  # noqa: E402
 from live import Server  # noqa: E402
 
@@ -41,20 +41,6 @@ def address(tiny_space: Space) -> Iterator[str]:
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_port=None)
     yield url.rstrip("/")
     app.close()
-
-
-def working() -> int:
-    """How many jobs are at work."""
-    return sum(thread.name == "job" for thread in threading.enumerate())
-
-
-def seconds_until(condition: Callable[[], bool], *, most: float = 20.0) -> float:
-    """How long it takes until something holds."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < most
-        time.sleep(0.01)
-    return time.monotonic() - started
 
 
 def test_a_cancelled_call_ends_at_once_and_frees_its_slot(address):

@@ -1,4 +1,4 @@
-"""Summarize: long texts are read whole, the answer is the model's own, and uploads are decoded safely."""
+"""Summarize: long texts are read whole, and the answer is the model's own."""
 
 import pytest
 
@@ -7,7 +7,6 @@ torch = pytest.importorskip("torch")
 
 from space.jobs import Job  # noqa: E402
 from space.limits import BadInput  # noqa: E402
-from space.tasks.summarize import UPLOAD_BYTES, read_upload  # noqa: E402
 from space.text.summaries import LONGEST, _new_numbers, summarize  # noqa: E402
 from space.text.windows import first_sentences, whole_sentences  # noqa: E402
 
@@ -67,27 +66,3 @@ def test_a_text_of_too_many_characters_is_refused_before_a_model_is_touched(tiny
     with pytest.raises(BadInput, match="Length must be one of"):
         summarize(tiny_space, "A text.", length="endless")
     assert tiny_space.store.in_memory == before
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_an_upload_is_decoded(tmp_path, encoding):
-    file = tmp_path / "notes.MD"
-    file.write_bytes("Gr\u00fc\u00dfe\r\naus K\u00f6ln".encode(encoding))
-    assert read_upload(str(file)) == "Gr\u00fc\u00dfe\naus K\u00f6ln"
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "message"),
-    [
-        ("a.pdf", b"text", "must be one of: .txt, .md"),
-        ("a.txt", b"\x00\x01\x02\x81", "not text"),
-        ("a.txt", b"", "empty"),
-        ("a.txt", b"a" * (UPLOAD_BYTES + 1), "more than"),
-        ("a.txt", b"a" * (LONGEST + 1), "at most 60,000"),
-    ],
-)
-def test_an_upload_that_is_no_text_or_too_large_is_refused(tmp_path, name, data, message):
-    file = tmp_path / name
-    file.write_bytes(data)
-    with pytest.raises(BadInput, match=message):
-        read_upload(str(file))

@@ -1,6 +1,8 @@
 """The recipe of the text-to-image model, with tiny nets and a few steps; and the pictures of the shipped weights."""
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,13 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from jax_models.errors import UsageError
-from space.demo_models import learning
-from space.demo_models.judge_images import contact_sheet, load_pipeline, paint_requests, wilson
-from space.demo_models.learning import Plan, learn
-from space.demo_models.picture_parts import Sizes, make_tokenizer, make_vae
-from space.demo_models.picture_reading import colours_of
-from space.demo_models.picture_training import Painted, Pictures, whiten
-from space.demo_models.text_to_image import Settings, main, train
-from space.demo_models.wardrobe import SIZE, evaluation_requests, known_words
+from space.demo_models.judge_images import contact_sheet, load_pipeline, paint_requests
+from space.demo_models.pictures.losses import Painted, Pictures, whiten
+from space.demo_models.pictures.parts import Sizes, make_tokenizer, make_vae
+from space.demo_models.pictures.seeing import colours_of
+from space.demo_models.pictures.wardrobe import SIZE, evaluation_requests, known_words
+from space.demo_models.text_to_image import Settings, main, make, plan_of
+from space.demo_models.training import Progress, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers on NumPy 2
 
@@ -27,16 +28,17 @@ SHIPPED = Path(__file__).parents[2] / "space" / "weights" / "text_to_image"
 TINY = Sizes(
     vae_channels=(8, 8, 8), latent_channels=4, unet_channels=(16, 16), head_size=8, text_width=16, text_layers=1
 )
+PLAN = replace(plan_of(4, learning_rate=1e-3, batch_size=4, seed=0), checkpoint_every=2)
 SETTINGS = Settings(
-    vae=Plan(steps=4, learning_rate=1e-3, batch_size=4),
-    unet=Plan(steps=4, learning_rate=1e-3, batch_size=4),
+    vae=PLAN,
+    unet=PLAN,
     sizes=TINY,
     tints=1,
 )
 
 
 class Killed(Exception):
-    """Stands for a kill: raised between two steps."""
+    """Stands for a kill."""
 
 
 def pictures(count: int = 12) -> Pictures:
@@ -45,14 +47,14 @@ def pictures(count: int = 12) -> Pictures:
 
 
 def run(out: Path, *, killed_in: str | None = None) -> Path:
-    """Trains in `out`; with `killed_in`, is killed after three steps of that part."""
+    """Trains in `out`; with `killed_in`, is killed after two of the four steps of that part."""
     out.mkdir(exist_ok=True)
 
-    def on_step(part: str, step: int, steps: int, loss: float) -> None:
-        if (part, step) == (killed_in, 3):
+    def report(part: str, progress: Progress) -> None:
+        if (part, progress.step) == (killed_in, 2):
             raise Killed
 
-    return train(pictures(), pictures(4), settings=SETTINGS, out=out, on_step=on_step)
+    return make(pictures(), pictures(4), settings=SETTINGS, out=out, report=report)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,7 @@ def trained(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("part", ["VAE", "UNet"])
-def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(part, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "SAVE_EVERY", 2)
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(part, trained, tmp_path):
     with pytest.raises(Killed):
         run(tmp_path / "out", killed_in=part)
     resumed = run(tmp_path / "out")
@@ -95,9 +96,9 @@ def test_the_card_and_the_metrics_say_how_it_was_trained(trained):
 
 
 def test_a_folder_of_other_settings_is_refused(trained):
-    other = Settings(vae=Plan(steps=5, learning_rate=1e-3), unet=SETTINGS.unet, sizes=TINY)
+    other = replace(SETTINGS, vae=replace(PLAN, steps=5))
     with pytest.raises(UsageError, match="other settings"):
-        train(pictures(), pictures(4), settings=other, out=trained.parent, on_step=lambda *_: None)
+        make(pictures(), pictures(4), settings=other, out=trained.parent, report=lambda *_: None)
 
 
 def test_a_wrong_option_is_refused_before_any_work():
@@ -152,22 +153,19 @@ def test_tokens_have_the_numbers_that_the_shipped_weights_learnt():
 def test_learning_ends_with_the_moving_average_of_the_weights(tmp_path):
     layer = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(layer.weight)
-    plan = Plan(steps=50, learning_rate=0.1)
-    learn(layer, lambda step: -layer.weight.sum(), plan=plan, checkpoint=tmp_path / "a.pt", on_step=lambda *_: None)
-    last = torch.load(tmp_path / "a.pt", weights_only=True)["weights"][0]
+    plan = plan_of(50, learning_rate=0.1, batch_size=1, seed=0)
+    steps, checkpoint = itertools.count(), tmp_path / "a.pt"
+    train(layer, batches=steps, loss_of=lambda step: -layer.weight.sum(), plan=plan, checkpoint=checkpoint)
+    last = torch.load(checkpoint, weights_only=True)["weights"]["weight"]
     assert 0 < layer.weight.item() < last.item()
 
 
 def test_rate_warms_up_stays_and_falls_to_zero():
-    plan = Plan(steps=10_000, learning_rate=1.0)
+    plan = plan_of(10_000, learning_rate=1.0, batch_size=1, seed=0)
     assert plan.rate_at(0) < 0.01
     assert plan.rate_at(5000) == 1
     assert plan.rate_at(8500) == pytest.approx(0.5)
     assert 0 < plan.rate_at(9999) < 0.001
-
-
-def test_wilson_interval_is_the_published_one():
-    assert wilson(90, 100) == pytest.approx((0.8256, 0.9448), abs=1e-4)
 
 
 def test_contact_sheet_holds_the_pictures_in_order():

@@ -18,10 +18,11 @@ from PIL import Image, ImageDraw  # noqa: E402
 from jax_models.registry import MODELS  # noqa: E402
 from space.labs import small_images  # noqa: E402
 from space.labs.small_images import as_data_url, as_digit, as_garment, as_photo, decode_picture  # noqa: E402
+from space.labs.vision_examples import EXAMPLES  # noqa: E402
 from space.labs.voting import FAMILIES, Ballot, Opinion, classify, make_shelf  # noqa: E402
 from space.limits import BadInput  # noqa: E402
 from space.tasks import vision_lab  # noqa: E402
-from space.tasks.vision_examples import EXAMPLES  # noqa: E402
+from space.ui.lab_panels import how_to_train  # noqa: E402
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:
@@ -171,6 +172,11 @@ def test_a_network_that_cannot_be_read_says_so_and_the_others_vote(networks):
     lab_models.network_file(networks, model="alexnet")
     *_, last = classify(make_shelf(), EXAMPLES[0][2], dataset="mnist")
     assert [opinion.key for opinion in last.voters] == ["lenet5", "alexnet"]
+    trouble = {opinion.key: opinion.trouble for opinion in last.opinions if opinion.trouble}
+    assert trouble.keys() == {"googlenet"}
+    assert trouble["googlenet"].startswith("googlenet-mnist.safetensors is damaged")
+    assert "googlenet-mnist.safetensors is damaged" in vision_lab._opinions(last)
+    assert vision_lab._reply(last)["models"]["googlenet"]["error"] == trouble["googlenet"]
 
 
 def test_a_vote_stops_when_nobody_waits_for_it(networks):
@@ -217,6 +223,10 @@ def test_the_page_says_how_to_train_where_there_is_no_network(tmp_path, monkeypa
     panel = vision_lab._missing("mnist")
     assert panel.visible
     assert "python -m jax_models --model lenet5 --dataset mnist" in panel.value
+    assert "the folders that <code>SPACE_CHECKPOINTS</code> names" in panel.value
+    assert tmp_path.name not in panel.value
+    monkeypatch.delenv("SPACE_CHECKPOINTS")
+    assert "the folder <code>out</code> where it was started" in how_to_train("No network", "a command")
 
 
 def test_the_shipped_networks_read_drawn_digits(monkeypatch):

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from space.demo_models.picture_reading import colours_of, greys_of, to_lab
-from space.demo_models.wardrobe import (
+from space.demo_models.pictures.seeing import colours_of, greys_of, to_lab
+from space.demo_models.pictures.wardrobe import (
     COLOURS,
     GARMENTS,
     PALETTE,

@@ -19,7 +19,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from space.demo_models.wardrobe import SIZE, known_words
+from space.demo_models.pictures.wardrobe import SIZE, known_words
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 NOISE_SCHEDULE: dict[str, Any] = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
@@ -27,7 +27,7 @@ NOISE_SCHEDULE: dict[str, Any] = {"beta_schedule": "squaredcos_cap_v2", "predict
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths of the parts; the defaults are the shipped model's (4.6 million parameters)."""
+    """Widths of the parts; the defaults are the shipped model's (4.2 million parameters)."""
 
     vae_channels: tuple[int, ...] = (32, 64, 64)
     latent_channels: int = 8

@@ -6,7 +6,7 @@ The request is not looked at, so that a wrong picture cannot be read as a right 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from space.demo_models.wardrobe import COVERAGE, PALETTE
+from space.demo_models.pictures.wardrobe import COVERAGE, PALETTE
 
 FOREGROUND_DISTANCE = 25.0  # in CIELAB, from the background: between paper and the palest garment
 

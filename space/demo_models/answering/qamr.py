@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from space.demo_models.detokenise import Sentence, detokenise
+from space.demo_models.answering.detokenise import Sentence, detokenise
 from space.demo_models.sources import SourceFile, read_source
 
 _FROM = "QAMR by Michael et al. 2018, MIT licence (github.com/uwnlp/qamr, data/filtered and data/wiki-sentences.tsv)"

@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import Any
 
 from jax_models.output import write_text
-from space.demo_models.wardrobe import COLOURS, GARMENTS
+from space.demo_models.pictures.wardrobe import COLOURS, GARMENTS
 
 GUIDANCE = 5.0  # of 1.5 to 7.5, chosen on prompts and seeds other than those of the evaluation
 
@@ -40,7 +40,7 @@ Good settings: 20 steps, guidance {guidance:g}.
 
 ## How it was made
 {pictures:,} images of FashionMNIST's train split (Xiao, Rasul, Vollgraf, arXiv 1708.07747; MIT licence), each painted
-in {tints} of the ten colours, one in five on black: `space/demo_models/wardrobe.py`.
+in {tints} of the ten colours, one in five on black: `space/demo_models/pictures/wardrobe.py`.
 
 | part | parameters | learnt in |
 |---|---|---|
@@ -52,6 +52,8 @@ The VAE returns held-out garments with a mean absolute error of {vae_error:.4f},
 of UNet and text encoder, and of the VAE, are moving averages.
 
     python -m space.demo_models.text_to_image --vae-steps {vae_steps} --steps {unet_steps} --seed {seed}
+
+Commit {commit:.7}, {device}.
 {evaluation}
 ## Limits
 It knows ten kinds of garment in ten colours, seen from one side, and nothing else: no people, no scenes, no two things
@@ -72,7 +74,9 @@ In brackets the 95 % interval (Wilson).
 | this model | {prompts} |
 | real test images, painted | {real} |
 
-    python -m space.demo_models.judge_images --pipeline space/weights/text_to_image --checkpoint out/judge
+    python -m space.demo_models.judge_images
+
+Commit {commit:.7}, {device}.
 """
 
 
@@ -114,6 +118,8 @@ def render_card(metrics: dict[str, Any]) -> str:
         unet_batch=unet["batch_size"],
         text_parameters=parameters["text_encoder"],
         seed=vae["seed"],
+        commit=training["commit"] or "unknown",
+        device=training["device"],
         evaluation=_evaluation(evaluation) if evaluation else "",
     )
 
@@ -130,6 +136,8 @@ def _evaluation(judged: dict[str, Any]) -> str:
         steps=judged["steps"],
         guidance=judged["guidance"],
         judge=judged["judge"],
+        commit=judged["commit"] or "unknown",
+        device=judged["device"],
         prompts=_row(judged["prompts"]),
         real=_row(judged["real_images"]),
     )

@@ -1,13 +1,15 @@
-"""Extractive question answering: batches with several right spans, their loss, and the model's answers."""
+"""Extractive question answering: passages to learn from, the loss of several right spans, and the model's answers."""
 
+import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from space.demo_models.passages import Company, Library, Passage, hide
-from space.demo_models.qamr import Question
-from space.demo_models.span_scores import best_spans
+from space.demo_models.answering.passages import Company, Library, Passage, hide
+from space.demo_models.answering.qamr import Question
+from space.jobs import Job
+from space.models.store import Loaded
 
 MAX_TOKENS = 384
 # Distractors at most, epoch by epoch (the last holds from then on): to find a phrase is learnt on short passages, which
@@ -19,7 +21,7 @@ UNANSWERABLE = 0.15
 
 @dataclass(frozen=True)
 class Answer:
-    """The best span's text, and its logit above that of "no answer"."""
+    """The best candidate's text, and the margin of its score above that of "no answer"."""
 
     text: str
     margin: float
@@ -38,19 +40,6 @@ def training_passages(questions: Sequence[Question], library: Library, *, seed: 
         if passage.spans or not passage.gold:
             passages.append(passage)
     return passages
-
-
-def in_batches(passages: Sequence[Passage], *, batch_size: int, seed: int, epoch: int) -> Iterator[list[Passage]]:
-    """Full batches of about equal lengths, in random order; the few that fill no batch are left for another epoch."""
-    rng = random.Random(f"{seed} {epoch} batches")
-    pool = 64 * batch_size
-    batches = []
-    for start in range(0, len(passages), pool):
-        chunk = sorted(passages[start : start + pool], key=lambda passage: len(passage.text))
-        batches += [chunk[index : index + batch_size] for index in range(0, len(chunk), batch_size)]
-    full = [batch for batch in batches if len(batch) == batch_size]
-    rng.shuffle(full)
-    yield from full
 
 
 def encode(tokenizer: Any, passages: Sequence[Passage]) -> tuple[Any, Any]:
@@ -86,7 +75,8 @@ def span_loss(model: Any, tokenizer: Any, passages: Sequence[Passage]) -> Any:
         for column, span in enumerate([span for span in found if span] or [(0, 0)]):
             spans[row, column] = torch.tensor(span)
             weights[row, column] = 0.0
-    output = model(**encoded)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(**encoded)
     start, end = (
         logits.float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
         for logits in (output.start_logits, output.end_logits)
@@ -101,23 +91,17 @@ def _token_span(encoded: Any, row: int, span: tuple[int, int]) -> tuple[int, int
     return None if first is None or last is None else (first, last)
 
 
-def answer(model: Any, tokenizer: Any, passages: Sequence[Passage], *, batch_size: int = 32) -> list[Answer]:
-    """The best span of each passage, whether or not there is an answer; in bfloat16, as in training."""
-    import torch
+def answer(loaded: Loaded, passages: Sequence[Passage]) -> list[Answer]:
+    """What the app finds in each passage, by its own windows and its own choice among spans, answer or not."""
+    from space.text.spans import choose, read, spans_of, split
 
-    order = sorted(range(len(passages)), key=lambda index: len(passages[index].text))
-    answers: dict[int, Answer] = {}
-    model.eval()
-    for begin in range(0, len(order), batch_size):
-        rows = order[begin : begin + batch_size]
-        encoded, allowed = encode(tokenizer, [passages[index] for index in rows])
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-            output = model(**encoded)
-        start, end = output.start_logits.float().numpy(), output.end_logits.float().numpy()
-        allowed[:, 0] = False
-        for row, index in enumerate(rows):
-            best = best_spans(start[row], end[row], allowed[row].numpy())[0]
-            low = encoded.token_to_chars(row, best.first).start
-            high = encoded.token_to_chars(row, best.last).end
-            answers[index] = Answer(passages[index].text[low:high], best.margin)
-    return [answers[index] for index in range(len(passages))]
+    answers, job = [], Job[None](deadline=math.inf)
+    for passage in passages:
+        windows = split(loaded, passage.question, passage.text)
+        logits = (pair for batch in read(loaded, windows, job=job) for pair in zip(*batch, strict=True))
+        spans = [spans_of(windows, row, *pair, against_null=True) for row, pair in enumerate(logits)]
+        found = choose(passage.text, spans, threshold=math.log(len(windows)))
+        best, none = found.candidates[0], found.no_answer
+        assert none is not None
+        answers.append(Answer(best.text, math.log(best.probability / none)))
+    return answers

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from space.demo_models.detokenise import Sentence, Span
-from space.demo_models.qamr import Question, page, position
+from space.demo_models.answering.detokenise import Sentence, Span
+from space.demo_models.answering.qamr import Question, page, position
 
 Company = Literal["others", "neighbours", "mixed"]
 

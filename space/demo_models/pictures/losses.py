@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from jax_models.output import write_bytes
-from space.demo_models.learning import Plan
-from space.demo_models.picture_parts import training_noise
-from space.demo_models.wardrobe import BLACK_SHARE, PALETTE, balanced_colours, tint, write_prompt
+from space.demo_models.pictures.parts import training_noise
+from space.demo_models.pictures.wardrobe import BLACK_SHARE, PALETTE, balanced_colours, tint, write_prompt
+from space.demo_models.training import Plan
 
 KL_WEIGHT = 1e-3
 EMPTY_PROMPTS = 0.1  # for classifier-free guidance (arXiv 2207.12598)
@@ -40,15 +40,16 @@ class Pictures:
 class Painted:
     """Latents of painted garments, with what their prompts must say; one row per picture."""
 
-    latents: Tensor
-    garments: np.ndarray
-    colours: np.ndarray
-    black: np.ndarray
+    latents: Float[Tensor, "n c h w"]
+    garments: Int64[np.ndarray, " n"]
+    colours: Int64[np.ndarray, " n"]
+    black: Bool[np.ndarray, " n"]
 
     def prompt(self, row: int, rng: np.random.Generator) -> str:
         """One of many prompts for this picture."""
         background = "black" if self.black[row] else "white"
-        return write_prompt(rng, garment=self.garments[row], colour=self.colours[row], background=background)
+        garment, colour = int(self.garments[row]), int(self.colours[row])
+        return write_prompt(rng, garment=garment, colour=colour, background=background)
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file.
@@ -60,7 +61,7 @@ class Painted:
         write_bytes(path, save({"latents": self.latents, **columns}))
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Painted":
         """What `save` wrote."""
         tensors = load_file(path)
         return cls(tensors["latents"], *(tensors[name].numpy() for name in ("garments", "colours", "black")))
@@ -71,16 +72,22 @@ def generator_for(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
-def paint(pictures: Pictures, *, indices: np.ndarray, colours: np.ndarray, black: np.ndarray) -> Tensor:
-    """Pictures as the VAE takes them: (n, 3, 32, 32), from -1 to 1."""
+def paint(
+    pictures: Pictures,
+    *,
+    indices: Int64[np.ndarray, " n"],
+    colours: Int64[np.ndarray, " n"],
+    black: Bool[np.ndarray, " n"],
+) -> Float32[Tensor, "n 3 32 32"]:
+    """Pictures as the VAE takes them, from -1 to 1."""
     images = tint(pictures.grey[indices], colours=PALETTE[colours], backgrounds=1 - black.astype(np.float32))
     return torch.from_numpy(images).permute(0, 3, 1, 2).mul(2).sub(1)
 
 
-def vae_loss(vae: Any, pictures: Pictures, *, plan: Plan, half: bool) -> Callable[[int], Tensor]:
+def vae_loss(vae: Any, pictures: Pictures, *, plan: Plan, half: bool) -> Callable[[int], Float[Tensor, ""]]:
     """The loss of a step of the VAE: absolute error of the pixels, and a light pull of the latents to a normal law."""
 
-    def loss_at(step: int) -> Tensor:
+    def loss_at(step: int) -> Float[Tensor, ""]:
         rng = generator_for(plan.seed, step)
         indices = rng.integers(len(pictures.grey), size=plan.batch_size)
         colours = rng.integers(len(PALETTE), size=plan.batch_size)
@@ -140,13 +147,13 @@ def whiten(vae: Any, painted: Painted) -> Painted:
 
 def unet_loss(
     unet: nn.Module, text_encoder: nn.Module, *, tokenizer: CLIPTokenizer, painted: Painted, plan: Plan, half: bool
-) -> Callable[[int], Tensor]:
+) -> Callable[[int], Float[Tensor, ""]]:
     """The loss of a step of UNet and text encoder: the squared error of the velocity, weighted by min-SNR."""
     schedule = training_noise()
     signal = schedule.alphas_cumprod
     weights = (signal / (1 - signal)).clamp(max=SNR_CAP) / (signal / (1 - signal) + 1)
 
-    def loss_at(step: int) -> Tensor:
+    def loss_at(step: int) -> Float[Tensor, ""]:
         rng = generator_for(plan.seed, step)
         rows = torch.from_numpy(rng.integers(len(painted.latents), size=plan.batch_size))
         clean = painted.latents[rows].float()
