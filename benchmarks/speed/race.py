@@ -24,7 +24,6 @@ import numpy as np
 import optax
 import torch
 from flax import nnx
-from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks import cost
 from benchmarks.speed.torch_peer import torch_peer
@@ -32,7 +31,6 @@ from jax_models.data.batches import IMAGE_SIZE
 from jax_models.errors import RunError
 from jax_models.registry import create_model
 from jax_models.training.config import OptimizerConfig
-from jax_models.training.devices import data_mesh
 from jax_models.training.optim import make_optimizer
 from jax_models.training.state import apply_gradients, create_state, take_apart
 
@@ -71,7 +69,6 @@ def main() -> None:
             channel.write(json.dumps({"event": kind, **fields}, allow_nan=False) + "\n")
 
         jax.config.update("jax_platforms", "cpu")
-        jax.config.update("jax_num_cpu_devices", request.get("devices", 1))
         torch.set_num_threads(request["threads"])
         try:
             if "model" not in request:
@@ -174,10 +171,7 @@ class Race:
 def our_block(model: nnx.Module, images: Any, labels: Any, *, mode: Mode) -> Block:
     """The project's own forward pass, gradients and update, compiled."""
     network, params, batch_stats = take_apart(model)
-    mesh = data_mesh(len(images))
-    split = NamedSharding(mesh, PartitionSpec("data"))
-    params, batch_stats = jax.device_put((params, batch_stats), NamedSharding(mesh, PartitionSpec()))
-    inputs, targets = jax.device_put((images, labels), split)
+    inputs, targets = jnp.asarray(images), jnp.asarray(labels)
     if mode != "train":
         predict = jax.jit(network.predict).lower(params, batch_stats, inputs).compile()
         return lambda: jax.block_until_ready(predict(params, batch_stats, inputs))
@@ -198,7 +192,6 @@ def our_block(model: nnx.Module, images: Any, labels: Any, *, mode: Mode) -> Blo
 
     params, batch_stats = jax.tree.map(jnp.copy, (params, batch_stats))  # the step donates what it is given
     state = create_state(params, batch_stats, tx, key=jax.random.key(0), average=False)
-    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     step = jax.jit(train_step, donate_argnums=0).lower(state, inputs, targets).compile()
 
     def block() -> Any:

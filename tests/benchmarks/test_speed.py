@@ -1,0 +1,83 @@
+"""`benchmarks.speed`: PyTorch runs our networks, with the same logits and gradients; JSON is JSON."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_models import create_model, list_models
+
+torch = pytest.importorskip("torch")
+
+IMAGES = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
+
+
+def torch_images():
+    return torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).copy())
+
+
+@pytest.mark.parametrize("preset", ["quick", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", list_models())
+def test_both_sides_give_the_same_logits(name, preset):
+    from benchmarks.speed.torch_peer import torch_peer
+
+    model = create_model(name, num_classes=10, preset=preset)
+    peer = torch_peer(model).eval()
+    assert sum(param.numel() for param in peer.parameters()) == sum(
+        param.size for param in jax.tree.leaves(nnx.state(model, nnx.Param))
+    )
+    model.eval()
+    with torch.inference_mode():
+        theirs = peer(torch_images()).numpy()
+    ours = np.asarray(model(jnp.asarray(IMAGES)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("name", ["lenet5", "se_resnet18"])
+def test_both_sides_give_the_same_gradients(name):
+    from benchmarks.speed.torch_peer import torch_peer
+
+    model = create_model(name, num_classes=10, preset="quick")
+    peer = torch_peer(model).eval()
+    model.eval()
+    peer(torch_images()).square().sum().backward()
+    grads = nnx.grad(lambda model: (model(jnp.asarray(IMAGES)) ** 2).sum())(model)
+    theirs = sorted(float(param.grad.square().sum()) for param in peer.parameters())
+    ours = sorted(float((grad**2).sum()) for grad in jax.tree.leaves(grads))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6 * max(theirs))
+
+
+def run_speed(*arguments):
+    command = [sys.executable, "-m", "benchmarks.speed", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_json_is_all_that_is_printed_and_files_are_written(tmp_path):
+    one = ("--models", "lenet5", "--presets", "quick", "--modes", "infer1", "train", "--pairs", "2", "--eager")
+    done = run_speed(*one, "--json", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [(row["model"], row["preset"], row["mode"]) for row in rows] == [
+        ("lenet5", "quick", "infer1"),
+        ("lenet5", "quick", "train"),
+    ]
+    for row in rows:
+        least, greatest = row["ratio_range"]
+        assert 0 < least <= row["ratio"] <= greatest
+        assert row["ours_ms"] > 0 < row["torch_ms"]
+        assert set(row["torch_variants_ms"]) == {"eager, NCHW", "eager, channels-last"}
+        assert row["logits_difference"] < 1e-4
+    assert {path.name for path in tmp_path.iterdir()} == {"speed.json", "table.md", "speed.png"}
+    assert "| LeNet-5 | quick |" in (tmp_path / "table.md").read_text()
+
+
+def test_an_unknown_mode_is_one_line():
+    done = run_speed("--modes", "fast")
+    assert done.returncode == 2
+    assert "infer128" in done.stderr
+    assert "Traceback" not in done.stderr
