@@ -59,19 +59,7 @@ def as_digit(picture: Image.Image) -> np.ndarray:
     Raises:
         BadInput: there is nothing on it.
     """
-    grey = _light_on_dark(picture)
-    if grey.shape == (SIDE, SIDE):
-        return _as_bytes(grey)[..., None]
-    figure = _shrink(_cut_out(grey), DIGIT_SIDE)
-    rows, columns = np.indices(figure.shape)
-    mass = figure.sum()
-    canvas = np.zeros((SIDE, SIDE), np.float32)
-    corner = [
-        int(np.clip(round((SIDE - 1) / 2 - (places * figure).sum() / mass), 0, SIDE - size))
-        for places, size in zip((rows, columns), figure.shape, strict=True)
-    ]
-    canvas[corner[0] : corner[0] + figure.shape[0], corner[1] : corner[1] + figure.shape[1]] = figure
-    return _as_bytes(canvas)[..., None]
+    return _in_form(picture, side=DIGIT_SIDE, corner=_around_its_mass)
 
 
 def as_garment(picture: Image.Image) -> np.ndarray:
@@ -82,14 +70,30 @@ def as_garment(picture: Image.Image) -> np.ndarray:
     Raises:
         BadInput: there is nothing on it.
     """
+    return _in_form(picture, side=SIDE, corner=_in_the_middle)
+
+
+def _in_form(picture: Image.Image, *, side: int, corner: Callable[[np.ndarray], list[int]]) -> np.ndarray:
     grey = _light_on_dark(picture)
     if grey.shape == (SIDE, SIDE):
         return _as_bytes(grey)[..., None]
-    figure = _shrink(_cut_out(grey), SIDE)
-    top, left = ((SIDE - size) // 2 for size in figure.shape)
+    figure = _shrink(_cut_out(grey), side)
+    top, left = corner(figure)
     canvas = np.zeros((SIDE, SIDE), np.float32)
     canvas[top : top + figure.shape[0], left : left + figure.shape[1]] = figure
     return _as_bytes(canvas)[..., None]
+
+
+def _around_its_mass(figure: np.ndarray) -> list[int]:
+    mass = figure.sum()
+    return [
+        int(np.clip(round((SIDE - 1) / 2 - (places * figure).sum() / mass), 0, SIDE - size))
+        for places, size in zip(np.indices(figure.shape), figure.shape, strict=True)
+    ]
+
+
+def _in_the_middle(figure: np.ndarray) -> list[int]:
+    return [(SIDE - size) // 2 for size in figure.shape]
 
 
 def as_photo(picture: Image.Image) -> np.ndarray:

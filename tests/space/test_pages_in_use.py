@@ -174,4 +174,6 @@ def test_an_uploaded_text_is_decoded_into_its_box(browser, address, tmp_path):
     file.write_bytes("Gr\u00fc\u00dfe\r\naus K\u00f6ln".encode("utf-32"))
     look(browser, f"{address}/summarize", width=1280, theme="light")
     browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(file))
-    wait(lambda: field(browser, "Text").get_attribute("value") == "Gr\u00fc\u00dfe\naus K\u00f6ln")
+    expected = "Gr\u00fc\u00dfe\naus K\u00f6ln"
+    wait(lambda: field(browser, "Text").get_attribute("value") == expected)
+    assert field(browser, "Text").get_attribute("value") == expected
