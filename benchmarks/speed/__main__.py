@@ -49,7 +49,7 @@ what lands in OUT:
   speed.json, table.md, speed.png     the measurements, with all variants of PyTorch; date, processor, versions
 
 examples:
-  python -m benchmarks.speed --out out/speed               everything: an hour on two cores, most of it torch.compile
+  python -m benchmarks.speed --out out/speed               everything; most of the time goes to torch.compile
   python -m benchmarks.speed --models resnet18 --presets quick --modes train --eager
   python -m benchmarks.speed --json > speed.json
 """
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prepare_folder(options.out)
     console = Console(stderr=options.json)
     facts = surroundings()
-    (peak,) = (message["gflops"] for message in messages({}) if message["event"] == "peak")
+    threads = facts["device"]["cores"]
+    (peak,) = (message["gflops"] for message in messages({"threads": threads}) if message["event"] == "peak")
     console.print(f"matrix product: {peak:.0f} GFLOP/s", style="dim", highlight=False)
     rows: list[Row] = []
     for preset in options.presets:
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "preset": preset,
                 "modes": options.modes,
                 "pairs": options.pairs,
+                "threads": threads,
                 "compiled": [False] if options.eager else [False, True],
             }
             for message in messages(request):
@@ -118,7 +120,7 @@ def messages(request: Row) -> Iterator[Row]:
         with process:
             try:
                 stdin: Any = process.stdin
-                stdin.write(json.dumps(request | {"threads": cores()}) + "\n")
+                stdin.write(json.dumps(request) + "\n")
                 stdin.close()
                 for line in process.stdout or ():
                     yield json.loads(line)
@@ -140,11 +142,6 @@ def surroundings() -> Row:
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "versions": provenance.versions() | {"torch": importlib.metadata.version("torch")},
     }
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def geometric_mean(rows: Sequence[Row]) -> float:
