@@ -10,8 +10,10 @@ import time
 import traceback
 from collections.abc import Callable
 
+import jax
+
 from benchmarks import cost, provenance
-from benchmarks.cells import Event
+from benchmarks.cells import RUN_IN_THIS_THREAD, Event
 from benchmarks.results import Row
 from jax_models.classification import fit
 from jax_models.data import load_dataset
@@ -30,6 +32,7 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", buffering=1) as channel:
         os.dup2(2, 1)  # prints of libraries go to the log
         request = json.loads(sys.stdin.readline())
+        jax.config.update(*RUN_IN_THIS_THREAD)
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
         def send(event: Event) -> None:

@@ -34,9 +34,10 @@ Event = dict[str, Any]
 COMMAND = (sys.executable, "-m", "benchmarks.cell_process")
 
 # Big buffers come from one heap and stay there, in huge pages: fresh pages for each call cost 8 % of a ResNet-18 step.
-# One arena, because those of threads hold 64 MiB at most. glibc reads these when a process starts.
+# That heap is the main thread's (those of other threads hold 64 MiB): programs must run there (`RUN_IN_THIS_THREAD`).
+# glibc reads these when a process starts.
+RUN_IN_THIS_THREAD = ("jax_cpu_enable_async_dispatch", False)  # for `jax.config.update` in the process
 FAST_MALLOC = {
-    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_MMAP_THRESHOLD_": str(2**40),
     "MALLOC_TRIM_THRESHOLD_": str(2**40),

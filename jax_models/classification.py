@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from jax_models.compilation import use_compilation_cache
+from jax_models.compilation import jit, use_compilation_cache
 from jax_models.data import Dataset, DatasetSpec
 from jax_models.data.augment import normalize, take_augmented
 from jax_models.data.batches import pad_to_image_size, shuffled_batches
@@ -210,7 +210,7 @@ def _training_data(dataset: Dataset, recipe: Recipe) -> TrainingData:
 def _compile_step(train_step: Callable, state: TrainState, *, data: TrainingData, indices: Any) -> TrainStep:
     sums = MetricSums(*(jnp.zeros(()) for _ in range(3)))
     rate = jax.ShapeDtypeStruct((), jnp.float32)
-    compiled = jax.jit(train_step, donate_argnums=0).lower(state, sums, data, indices, rate).compile()
+    compiled = jit(train_step, donate_argnums=0).lower(state, sums, data, indices, rate).compile()
     return lambda state, sums, batch: compiled(state, sums, data, *batch)
 
 

@@ -1,7 +1,8 @@
 """Scores of image classifiers: class probabilities of a split, and what scikit-learn says of them."""
 
 import dataclasses
-from functools import partial
+import functools
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -12,6 +13,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, UInt8
 from sklearn import metrics as sklearn_metrics
 
+from jax_models.compilation import jit
 from jax_models.data import DatasetSpec, Split
 from jax_models.data.augment import normalize
 from jax_models.data.batches import pad_to_image_size, padded_batches
@@ -30,7 +32,11 @@ class Evaluation:
     probabilities: Float[np.ndarray, "n k"]
 
 
-@partial(jax.jit, static_argnums=0)
+@functools.cache
+def _predictor() -> Callable[..., Float[Array, "b k"]]:
+    return jit(_probabilities, static_argnums=0)
+
+
 def _probabilities(
     network: Network, params: Variables, batch_stats: Variables, images: UInt8[Array, "b h w c"], mean, std
 ) -> Float[Array, "b k"]:
@@ -50,6 +56,7 @@ def predict_probabilities(
 
     The batches are split over the devices that hold the parameters.
     """
+    predict = _predictor()
     mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
     placement = jax.tree.leaves(params)[0].sharding
     if isinstance(placement, NamedSharding):
@@ -57,7 +64,7 @@ def predict_probabilities(
         placement = placement.update(spec=jax.sharding.PartitionSpec(axes))
         batch_size += -batch_size % placement.mesh.size
     batches = [
-        _probabilities(network, params, batch_stats, jax.device_put(batch, placement), mean, std)
+        predict(network, params, batch_stats, jax.device_put(batch, placement), mean, std)
         for batch in padded_batches(images, batch_size)
     ]
     return np.concatenate(jax.device_get(batches))[: len(images)]

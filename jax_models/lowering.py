@@ -1,15 +1,15 @@
 """Convolution and pooling as plain functions: the one file that decides in which form they run.
 
 On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA is fast for some shapes
-only (jaxlib 0.10: stride 1, more than 16 channels, an image larger than the window; weight gradients want the batch in
-slices), so there each convolution takes the form that was fastest:
+only (jaxlib 0.10: stride 1, an image larger than the window, gradients as convolutions of NHWC and HWIO arrays, and if
+compiled by `jax_models.compilation.jit`), so there each convolution takes the form that was fastest:
 
 | convolution                     | form on the CPU                                             |
 |---------------------------------|-------------------------------------------------------------|
 | depthwise                       | one multiply-add per kernel tap                             |
 | 1x1                             | matrix product                                              |
 | strided, or window > image      | patches (im2col), then a matrix product                     |
-| other, groups = 1               | `lax.conv`; weight gradient summed over slices of the batch |
+| other, groups = 1               | `lax.conv`; both gradients as such convolutions             |
 | other groups                    | `lax.conv`                                                  |
 
 Every form computes the same sums: `tests/jax_models/test_lowering.py` holds each to `lax.conv_general_dilated`, in
@@ -23,14 +23,11 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
-# Images in a slice of the weight gradient, for images of more rows than the first number; smaller ones go at once. The
-# step of the full ResNet-18, batch 128, takes 1.99 s with 4, 8 and 32; 1.95 with 4, 8 and 16, and longer to compile;
-# 2.16 with 8, 8 and 32; 2.04 with 2, 8 and 16 (medians of 4 in a process each, 2 cores).
-SLICES = ((16, 4), (8, 8), (4, 32))
-MOST_SLICES = 32  # each is compiled for itself
+FEW_CHANNELS = 16
 
 Pairs = Sequence[tuple[int, int]]
 Images = Float[Array, "b h w c"]
@@ -74,7 +71,11 @@ def conv(
     if strides != (1, 1) or kernel.shape[0] > images.shape[1] or kernel.shape[1] > images.shape[2]:
         patches = _patches(_pad(images, pads), kernel.shape[:2], strides)
         return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
-    return _sliced_conv(images, kernel, pads)
+    if max(kernel.shape[2:]) <= FEW_CHANNELS and pads == ((0, 0), (0, 0)):
+        return _banded_conv(images, kernel)
+    if kernel.shape[2] <= FEW_CHANNELS:
+        return _lax_conv(images, kernel, (1, 1), pads)
+    return _unit_conv(images, kernel, pads)
 
 
 def max_pool(
@@ -85,15 +86,7 @@ def max_pool(
     pads = _pads(images.shape[1:3], window, strides, padding)
     if not _for_cpu():
         return lax.reduce_window(images, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0)))
-    images = _pad(images, pads, value=-jnp.inf)  # XLA's gradient is a scatter; these forms have none
-    if strides == window and images.shape[1] % window[0] == 0 == images.shape[2] % window[1]:
-        return _tiles(images, window).max(axis=(2, 4))
-    for axis in (1, 2):  # a window maximum is a maximum of rows, then of columns
-        size, stride = window[axis - 1], strides[axis - 1]
-        count = (images.shape[axis] - size) // stride + 1
-        taps = [lax.slice_in_dim(images, tap, tap + (count - 1) * stride + 1, stride, axis=axis) for tap in range(size)]
-        images = _maximum(taps)
-    return images
+    return _max_pool(_pad(images, pads, value=-jnp.inf), window, strides)  # XLA's gradient is a slow scatter
 
 
 def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: str | Pairs) -> Pairs:
@@ -118,7 +111,7 @@ def _lax_conv(images, kernel, strides, pads, groups=1) -> Float[Array, "b y x o"
     )
 
 
-def _taps(images: Images, window: Sequence[int], strides: Sequence[int]) -> list[Float[Array, "b y x c"]]:
+def _taps(images: Shaped[Array, "b h w c"], window: Sequence[int], strides: Sequence[int]) -> list[Array]:
     """What each position of the window sees, row by row: window[0] * window[1] strided slices."""
     b, h, w, c = images.shape
     y, x = (h - window[0]) // strides[0] + 1, (w - window[1]) // strides[1] + 1
@@ -138,16 +131,41 @@ def _patches(images: Images, window: Sequence[int], strides: Sequence[int]) -> F
     return jnp.concatenate(_taps(images, window, strides), axis=-1)
 
 
-def _tiles(images: Images, window: tuple[int, int]) -> Float[Array, "b y i x j c"]:
-    b, h, w, c = images.shape
-    return images.reshape(b, h // window[0], window[0], w // window[1], window[1], c)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _max_pool(images, window, strides):
+    """Largest value under each window of padded images; its gradient reads which tap that was, a byte each."""
+    return functools.reduce(jnp.maximum, _taps(images, window, strides))
 
 
-def _maximum(taps: list[Array]) -> Array:
-    largest = taps[0]
-    for tap in taps[1:]:
-        largest = jnp.where(tap > largest, tap, largest)  # the first of equals wins, as in reduce_window's gradient
-    return largest
+def _max_pool_forward(images, window, strides):
+    largest, *others = _taps(images, window, strides)
+    chosen = jnp.zeros(largest.shape, jnp.int8 if len(others) < 128 else jnp.int32)
+    for number, tap in enumerate(others, start=1):
+        chosen = jnp.where(tap > largest, jnp.asarray(number, chosen.dtype), chosen)  # the first of equals wins
+        largest = jnp.maximum(largest, tap)
+    return largest, (chosen, images.shape)
+
+
+def _max_pool_backward(window, strides, residuals, grads):
+    chosen, shape = residuals
+    grads, chosen = (_spread(array, shape, window, strides, value) for array, value in ((grads, 0), (chosen, -1)))
+    pairs = zip(_taps(grads, window, (1, 1)), _taps(chosen, window, (1, 1)), strict=True)
+    return (sum(tap * (number == at) for at, (tap, number) in enumerate(reversed(list(pairs)))),)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def _spread(array: Array, shape: Sequence[int], window: Sequence[int], strides: Sequence[int], value: int) -> Array:
+    """Puts what came of each window where the window's last tap lies, in padded images of a shape; `value` elsewhere.
+
+    A window moved over the result sees at tap t, counted backwards, what came of the window whose tap t it is.
+    """
+    edges = [
+        (k - 1, size - 1 - (n - 1) * stride, stride - 1)
+        for size, n, stride, k in zip(shape[1:3], array.shape[1:3], strides, window, strict=True)
+    ]
+    return lax.pad(array, jnp.asarray(value, array.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
 
 
 def _matmul(features: Float[Array, "b y x i"], weights: Float[Array, "i o"]) -> Float[Array, "b y x o"]:
@@ -174,37 +192,54 @@ def _matrix_product_backward(residuals, grads):
 _matrix_product.defvjp(_matrix_product_forward, _matrix_product_backward)
 
 
+@jax.custom_vjp
+def _banded_conv(images, kernel):
+    """Rows as channels: the kernel, repeated along the band of a matrix, takes whole rows to whole rows."""
+    b, h, w, i = images.shape
+    kh, kw, _, o = kernel.shape
+    x = w - kw + 1
+    band = np.stack([np.eye(w, x, -tap, dtype=np.float32) for tap in range(kw)])
+    matrix = jnp.einsum("kwx,ykio->ywixo", band.astype(kernel.dtype), kernel).reshape(kh, 1, w * i, x * o)
+    rows = _lax_conv(images.reshape(b, h, 1, w * i), matrix, (1, 1), ((0, 0), (0, 0)))
+    return rows.reshape(b, h - kh + 1, x, o)
+
+
+def _banded_conv_forward(images, kernel):
+    return _banded_conv(images, kernel), (images, kernel)
+
+
+def _banded_conv_backward(residuals, grads):
+    images, kernel = residuals
+    _, to_images = jax.vjp(lambda images: _banded_conv.fun(images, kernel), images)
+    _, to_kernel = jax.vjp(lambda kernel: _lax_conv(images, kernel, (1, 1), ((0, 0), (0, 0))), kernel)
+    return *to_images(grads), *to_kernel(grads)
+
+
+_banded_conv.defvjp(_banded_conv_forward, _banded_conv_backward)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _sliced_conv(images, kernel, pads):
+def _unit_conv(images, kernel, pads):
     """Stride-1 convolution whose gradients are convolutions that XLA's CPU backend runs fast."""
     return _lax_conv(images, kernel, (1, 1), pads)
 
 
-def _sliced_conv_forward(images, kernel, pads):
-    return _sliced_conv(images, kernel, pads), (images, kernel)
+def _unit_conv_forward(images, kernel, pads):
+    return _unit_conv(images, kernel, pads), (images, kernel)
 
 
-def _sliced_conv_backward(pads, residuals, grads):
+def _unit_conv_backward(pads, residuals, grads):
     images, kernel = residuals
     kh, kw = kernel.shape[:2]
     back = tuple((size - 1 - low, size - 1 - high) for size, (low, high) in zip((kh, kw), pads, strict=True))
     image_grads = _lax_conv(grads, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), (1, 1), back)
-    # The batch is the contracted axis of the weight gradient. Whole, its transpose leaves the cache; in slices not.
-    count = images.shape[0]
-    step = max(next((step for size, step in SLICES if images.shape[1] > size), count), -(-count // MOST_SLICES))
-    parts = [
-        _lax_conv(
-            images[start : start + step].transpose(3, 1, 2, 0),
-            grads[start : start + step].transpose(1, 2, 0, 3),
-            (1, 1),
-            pads,
-        )
-        for start in range(0, count, step)
-    ]
-    return image_grads, functools.reduce(jnp.add, parts).transpose(1, 2, 0, 3)
+    # `grads` are in memory, while XLA would make `images` anew, by batch norm and ReLU, in each layout asked for: so
+    # `grads` take the part of the images, whose transpose is the dear one, and the taps come in reverse.
+    reversed_grads = _lax_conv(grads.transpose(3, 1, 2, 0), images.transpose(1, 2, 0, 3), (1, 1), back)
+    return image_grads, jnp.flip(reversed_grads, (1, 2)).transpose(1, 2, 3, 0)
 
 
-_sliced_conv.defvjp(_sliced_conv_forward, _sliced_conv_backward)
+_unit_conv.defvjp(_unit_conv_forward, _unit_conv_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -226,16 +261,7 @@ def _depthwise_backward(strides, residuals, grads):
     kh, kw = kernel.shape[:2]
     # Rows are added one by one, which is fast, before XLA's slow sum over the leading axes of a product.
     kernel_grads = jnp.stack([_sum_rows(tap, grads).sum((0, 1)) for tap in _taps(images, (kh, kw), strides)])
-    _, y, x, _ = grads.shape
-    rest = [
-        size - ((n - 1) * stride + k)
-        for size, n, stride, k in zip(images.shape[1:3], (y, x), strides, (kh, kw), strict=True)
-    ]
-    spread = lax.pad(
-        grads,
-        jnp.zeros((), grads.dtype),
-        ((0, 0, 0), (kh - 1, kh - 1 + rest[0], strides[0] - 1), (kw - 1, kw - 1 + rest[1], strides[1] - 1), (0, 0, 0)),
-    )
+    spread = _spread(grads, images.shape, (kh, kw), strides, 0)
     image_grads = _depthwise(spread, jnp.flip(kernel, (0, 1)), (1, 1))
     return image_grads, kernel_grads.reshape(kernel.shape)
 

@@ -26,7 +26,9 @@ import torch
 from flax import nnx
 
 from benchmarks import cost
+from benchmarks.cells import RUN_IN_THIS_THREAD
 from benchmarks.speed.torch_peer import torch_peer
+from jax_models.compilation import jit
 from jax_models.data.batches import IMAGE_SIZE
 from jax_models.errors import RunError
 from jax_models.registry import create_model
@@ -69,6 +71,7 @@ def main() -> None:
             channel.write(json.dumps({"event": kind, **fields}, allow_nan=False) + "\n")
 
         jax.config.update("jax_platforms", "cpu")
+        jax.config.update(*RUN_IN_THIS_THREAD)
         torch.set_num_threads(request["threads"])
         try:
             if "model" not in request:
@@ -173,7 +176,7 @@ def our_block(model: nnx.Module, images: Any, labels: Any, *, mode: Mode) -> Blo
     network, params, batch_stats = take_apart(model)
     inputs, targets = jnp.asarray(images), jnp.asarray(labels)
     if mode != "train":
-        predict = jax.jit(network.predict).lower(params, batch_stats, inputs).compile()
+        predict = jit(network.predict).lower(params, batch_stats, inputs).compile()
         return lambda: jax.block_until_ready(predict(params, batch_stats, inputs))
 
     tx = make_optimizer(RECIPE)
@@ -192,7 +195,7 @@ def our_block(model: nnx.Module, images: Any, labels: Any, *, mode: Mode) -> Blo
 
     params, batch_stats = jax.tree.map(jnp.copy, (params, batch_stats))  # the step donates what it is given
     state = create_state(params, batch_stats, tx, key=jax.random.key(0), average=False)
-    step = jax.jit(train_step, donate_argnums=0).lower(state, inputs, targets).compile()
+    step = jit(train_step, donate_argnums=0).lower(state, inputs, targets).compile()
 
     def block() -> Any:
         nonlocal state

@@ -1,6 +1,7 @@
 """Every form of convolution and pooling computes what the plain XLA operation computes, gradients included."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
@@ -85,7 +86,7 @@ def test_max_pooling_equals_lax_in_value_and_gradient(images, window, strides, p
 
 
 def test_the_gradient_of_max_pooling_goes_to_one_of_equal_pixels():
-    grads = jax.grad(lambda images: lowering.max_pool(images, (3, 3), strides=(3, 3)).sum())(np.zeros((1, 4, 4, 1)))
+    grads = jax.grad(lambda images: lowering.max_pool(images, (3, 3), strides=(3, 3)).sum())(jnp.zeros((1, 4, 4, 1)))
     assert sorted(np.ravel(grads)) == [0.0] * 15 + [1.0]
 
 
