@@ -1,16 +1,19 @@
 """Convolution and pooling as plain functions: the one file that decides in which form they run.
 
-On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA is fast for some shapes
-only (jaxlib 0.10: stride 1, an image larger than the window, gradients as convolutions of NHWC and HWIO arrays, and if
-compiled by `jax_models.compilation.jit`), so there each convolution takes the form that was fastest:
+On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA (jaxlib 0.10) is fast for
+some shapes only, and only if compiled by `jax_models.compilation.jit`. There each operation takes the form that was
+fastest in the training steps of the seven families (`python -m benchmarks.speed --modes train --eager`):
 
-| convolution                     | form on the CPU                                             |
-|---------------------------------|-------------------------------------------------------------|
-| depthwise                       | one multiply-add per kernel tap                             |
-| 1x1                             | matrix product                                              |
-| strided, or window > image      | patches (im2col), then a matrix product                     |
-| other, groups = 1               | `lax.conv`; both gradients as such convolutions             |
-| other groups                    | `lax.conv`                                                  |
+| operation                                   | form on the CPU                                                       |
+|---------------------------------------------|-----------------------------------------------------------------------|
+| depthwise                                   | one multiply-add per kernel tap                                       |
+| 1x1                                         | matrix product                                                        |
+| strided, or window > image                  | patches (im2col), then a matrix product                               |
+| unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
+| at most 16 channels in                      | `lax.conv`                                                            |
+| other, groups = 1                           | `lax.conv`; for the weight gradient images and gradients change roles |
+| other groups                                | `lax.conv`                                                            |
+| max-pooling                                 | maximum of the taps; the gradient reads which tap won                 |
 
 Every form computes the same sums: `tests/jax_models/test_lowering.py` holds each to `lax.conv_general_dilated`, in
 value and both gradients.
@@ -27,7 +30,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
-FEW_CHANNELS = 16
+FEW_CHANNELS = 16  # with more, an unpadded 5x5 at 14x14 does less work as it is than as a banded matrix
 
 Pairs = Sequence[tuple[int, int]]
 Images = Float[Array, "b h w c"]
@@ -189,7 +192,10 @@ _matrix_product.defvjp(_matrix_product_forward, _matrix_product_backward)
 
 @jax.custom_vjp
 def _banded_conv(images, kernel):
-    """Rows as channels: the kernel, repeated along the band of a matrix, takes whole rows to whole rows."""
+    """Rows as channels: the kernel, repeated along the band of a matrix, takes whole rows to whole rows.
+
+    LeNet-5's first layer takes 2.3 ms so, batch 128, and 7.9 by `lax.conv`, whose weight gradient is the faster one.
+    """
     b, h, w, i = images.shape
     kh, kw, _, o = kernel.shape
     x = w - kw + 1
