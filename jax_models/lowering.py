@@ -1,8 +1,8 @@
 """Convolution and pooling as plain functions: the one file that decides in which form they run.
 
 On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA (jaxlib 0.10) is fast
-for a few shapes, if compiled by `jax_models.compilation.jit`. So each operation takes the form there that was fastest in
-the training steps of the seven families (`python -m benchmarks.speed --modes train --eager`):
+for a few shapes, if compiled by `jax_models.compilation.jit`. So each operation takes the form there that was fastest
+in the training steps of the seven families (`python -m benchmarks.speed --modes train --eager`):
 
 | operation                                   | form on the CPU                                                       |
 |---------------------------------------------|-----------------------------------------------------------------------|
