@@ -30,7 +30,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
-FEW_CHANNELS = 16  # with more, an unpadded 5x5 at 14x14 does less work as it is than as a banded matrix
+# The weight gradient of 3 to 64 channels, 3x3, 32x32, batch 128, takes 6.5 ms as JAX derives it and 23.5 with the roles
+# changed; from 16 channels on the two take the same time alone, and the second less in a whole network.
+FEW_CHANNELS = 16
 
 Pairs = Sequence[tuple[int, int]]
 Images = Float[Array, "b h w c"]

@@ -1,4 +1,4 @@
-"""How programs are compiled: the options reach XLA, and a cache that the user chose stays."""
+"""How programs are compiled: the options reach XLA, where the device is a CPU."""
 
 import platform
 
