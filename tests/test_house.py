@@ -27,6 +27,7 @@ TORCH_FILES = {
     "benchmarks/speed/race.py",
     "benchmarks/speed/torch_peer.py",
     "seq2seq/speed.py",
+    "seq2seq/torch_peer.py",
 }
 
 

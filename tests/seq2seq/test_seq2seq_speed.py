@@ -11,7 +11,7 @@ from flax import nnx
 torch = pytest.importorskip("torch")
 
 from jax_models.errors import UsageError  # noqa: E402
-from seq2seq import speed  # noqa: E402
+from seq2seq import speed, torch_peer  # noqa: E402
 from seq2seq.attention import Additive  # noqa: E402
 from seq2seq.lstm import LSTM, lstm_update, run_lstm  # noqa: E402
 from seq2seq.model import Seq2Seq, shift_right, wrap  # noqa: E402
@@ -124,13 +124,13 @@ def test_the_loss_and_its_gradients_are_those_of_the_peer(by_hand):
         return sums.loss / sums.count, sums.correct
 
     (loss, hits), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
-    peer = speed.Peer(model, by_hand=by_hand)
-    source, inputs = speed.time_first(wrap(batch.source)), speed.time_first(shift_right(batch.target))
-    their_loss, their_hits = speed.peer_loss(peer, source, inputs, speed.time_first(batch.target))
+    peer = torch_peer.Peer(model, by_hand=by_hand)
+    source, inputs = torch_peer.time_first(wrap(batch.source)), torch_peer.time_first(shift_right(batch.target))
+    their_loss, their_hits = torch_peer.peer_loss(peer, source, inputs, torch_peer.time_first(batch.target))
     their_loss.backward()
     assert float(loss) == pytest.approx(their_loss.item(), abs=1e-5)
     assert int(hits) == int(their_hits)
-    ours = speed.peer_weights(nnx.merge(graph, grads))
+    ours = torch_peer.peer_weights(nnx.merge(graph, grads))
     theirs = {name: param.grad for name, param in peer.named_parameters() if param.requires_grad}
     assert len(theirs) == len(ours) - 3  # without PyTorch's second biases
     for name, grad in theirs.items():
