@@ -6,9 +6,7 @@ import importlib.util
 import json
 import math
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,11 @@ from rich.table import Table
 
 from benchmarks import provenance
 from benchmarks.cells import cell_environment
+from benchmarks.children import messages
 from benchmarks.report.groups import model_title
 from benchmarks.speed.figure import write_figure
 from jax_models.command_line import Parser, positive
-from jax_models.errors import RunError, UsageError, run_cli
+from jax_models.errors import UsageError, run_cli
 from jax_models.output import prepare_folder, write_text
 from jax_models.registry import MODELS
 
@@ -32,6 +31,7 @@ PRESETS = ("full", "quick")
 MODES = {"train": "training step, 128 images", "infer1": "inference, 1 image", "infer128": "inference, 128 images"}
 COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s", "of peak", "compile s", "cached s")
 LEAST_PAIRS = 7
+COMMAND = (sys.executable, "-m", "benchmarks.speed.race")
 
 DESCRIPTION = """\
 Measures every family's full training step (forward, loss, backward, SGD with momentum) and inference beside PyTorch's:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console(stderr=options.json)
     facts = surroundings()
     threads = facts["device"]["cores"]
-    (peak,) = (message["gflops"] for message in messages({"threads": threads}) if message["event"] == "peak")
+    (peak,) = (message["gflops"] for message in _ask({"threads": threads}, what="the matrix product"))
     console.print(f"matrix product: {peak:.0f} GFLOP/s", style="dim", highlight=False)
     rows: list[Row] = []
     for preset in options.presets:
@@ -83,9 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "threads": threads,
                 "compiled": [False] if options.eager else [False, True],
             }
-            for message in messages(request):
-                if message["event"] == "failed":
-                    raise RunError(f"{model_title(model)}, {preset}: {message['error']}")
+            for message in _ask(request, what=f"measuring {model_title(model)}, {preset},"):
                 if message["event"] == "row":
                     del message["event"]
                     rows.append(message | {"peak_share": message["gflops"] / peak})
@@ -102,35 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"Written: {options.out}", highlight=False, soft_wrap=True)
 
 
-def messages(request: Row) -> Iterator[Row]:
-    """Runs `benchmarks.speed.race` on one network (or, without one, on matrix products) and yields what it says.
-
-    Raises:
-        RunError: it failed.
-    """
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.speed.race"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=cell_environment("cpu"),
-        )
-        with process:
-            try:
-                stdin: Any = process.stdin
-                stdin.write(json.dumps(request) + "\n")
-                stdin.close()
-                for line in process.stdout or ():
-                    yield json.loads(line)
-            except BaseException:  # also when the caller wants no more
-                process.kill()
-                raise
-        if process.returncode:
-            errors.seek(0)
-            reason = (errors.read().strip().splitlines() or ["no message"])[-1]
-            raise RunError(f"{request.get('model', 'the matrix product')} could not be measured: {reason}")
+def _ask(request: Row, *, what: str) -> Iterator[Row]:
+    return messages(COMMAND, request, what=what, environment=cell_environment("cpu"))
 
 
 def surroundings() -> Row:

@@ -86,7 +86,7 @@ def main() -> None:
             for mode in request["modes"]:
                 send("row", **race.run(mode))
         except RunError as error:
-            send("failed", error=str(error))
+            send("error", error=str(error))
 
 
 class Race:

@@ -21,19 +21,32 @@ def take_augmented(
     crop_padding: Int[Array, ""],
     flip: Bool[Array, ""],
 ) -> UInt8[Array, "b h w c"]:
-    """The images at `indices`, each shifted by up to `crop_padding` pixels (edges reflected) and mirrored at random.
+    """The images at `indices`, each shifted by up to `crop_padding` pixels and mirrored at random.
 
-    One gather does it all, since shifting and mirroring are arithmetic on the row and column numbers. How far and
-    whether are arrays, so that one compiled program serves all data sets of a shape.
+    How far and whether are arrays, so that one compiled program serves all data sets of a shape.
     """
-    batch, (height, width) = indices.shape[0], images.shape[1:3]
     key_shift, key_flip = jax.random.split(key)
-    shifts = jax.random.randint(key_shift, (2, batch, 1), -crop_padding, crop_padding + 1)
-    rows = _reflect(jnp.arange(height)[None] + shifts[0], height)
-    mirrored = flip & jax.random.bernoulli(key_flip, shape=(batch, 1))
+    shifts = jax.random.randint(key_shift, (2, len(indices)), -crop_padding, crop_padding + 1)
+    mirrored = flip & jax.random.bernoulli(key_flip, shape=indices.shape)
+    return take_shifted(images, indices, shifts, mirrored=mirrored)
+
+
+def take_shifted(
+    images: UInt8[Array, "n h w c"],
+    indices: Int[Array, " b"],
+    shifts: Int[Array, "2 b"],
+    *,
+    mirrored: Bool[Array, " b"],
+) -> UInt8[Array, "b h w c"]:
+    """The images at `indices`, mirrored left to right where asked, moved up and left by `shifts`; edges are reflected.
+
+    One gather does it all, since shifting and mirroring are arithmetic on the row and column numbers.
+    """
+    height, width = images.shape[1:3]
+    rows = _reflect(jnp.arange(height)[None] + shifts[0][:, None], height)
     columns = jnp.arange(width)[None]
-    columns = jnp.where(mirrored, width - 1 - columns, columns)
-    columns = _reflect(columns + shifts[1], width)
+    columns = jnp.where(mirrored[:, None], width - 1 - columns, columns)
+    columns = _reflect(columns + shifts[1][:, None], width)
     return images[indices[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 

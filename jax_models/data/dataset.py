@@ -71,6 +71,11 @@ class Dataset:
         """The 10 % to choose by."""
         return self._part(1)
 
+    @property
+    def official_train(self) -> Split:
+        """Train and validation together, for recipes whose choices are made."""
+        return Split(*self._official_train)
+
     @cached_property
     def test(self) -> Split:
         """The official test split: open it once, at the end."""

@@ -50,29 +50,29 @@ def scale_by_muon(momentum: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def orthogonalize(matrix: Float[Array, "m n"]) -> Float[Array, "m n"]:
-    """The matrix with its singular values brought close to 1, its singular vectors kept.
+def orthogonalize(matrix: Float[Array, "m n"], *, steps: int = STEPS) -> Float[Array, "m n"]:
+    """The matrix with its singular values brought close to 1 (in few `steps` only the larger ones), its vectors kept.
 
     In full float32 also where matrix products default to fewer bits: the Gram matrix squares what rounding costs.
     """
     matrix = matrix / (jnp.linalg.norm(matrix) + 1e-8)
     with jax.default_matmul_precision("highest"):
         if matrix.shape[0] < matrix.shape[1]:
-            return _orthogonalize_tall(matrix.T).T
-        return _orthogonalize_tall(matrix)
+            return _orthogonalize_tall(matrix.T, steps).T
+        return _orthogonalize_tall(matrix, steps)
 
 
-def _orthogonalize_tall(matrix: Float[Array, "m n"]) -> Float[Array, "m n"]:
+def _orthogonalize_tall(matrix: Float[Array, "m n"], steps: int) -> Float[Array, "m n"]:
     a, b, c = COEFFICIENTS
     rows, columns = matrix.shape
     if rows <= TALL * columns:
-        for _ in range(STEPS):
+        for _ in range(steps):
             gram = matrix.T @ matrix
             matrix = a * matrix + matrix @ (b * gram + c * (gram @ gram))
         return matrix
     gram = matrix.T @ matrix
     polynomials = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         polynomials.append(a * jnp.eye(columns) + b * gram + c * (gram @ gram))
         gram = polynomials[-1] @ gram @ polynomials[-1]  # of the next iterate: all these matrices commute
     return matrix @ functools.reduce(jnp.matmul, polynomials)

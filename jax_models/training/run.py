@@ -1,6 +1,7 @@
 """A run: epochs of steps, each judged, recorded and saved. One that was stopped goes on from its last checkpoint."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -21,14 +22,14 @@ class Work:
         calls: how often the step is called in each epoch.
         batches: the batches of an epoch, whose number counts from 0.
         learning_rate: at the last step of an epoch.
-        judge: validation loss and accuracy of a state.
+        judge: validation loss and accuracy of a state; None where nothing is held out, and the history has nan.
         enough: whether to stop after this history, before all epochs are done.
     """
 
     calls: Sequence[int]
     batches: Callable[[int], Iterable[Any]]
     learning_rate: Callable[[int], float]
-    judge: Callable[[TrainState], tuple[float, float]]
+    judge: Callable[[TrainState], tuple[float, float]] | None
     enough: Callable[[Sequence[EpochRecord]], bool] = lambda history: False
 
 
@@ -79,7 +80,7 @@ def run_epochs(
         state, sums = train_epoch(step, state, work.batches(epoch), on_step=count)
         seconds.append(time.perf_counter() - started)
         train_loss, train_accuracy = sums.means()
-        validation_loss, validation_accuracy = work.judge(state)
+        validation_loss, validation_accuracy = work.judge(state) if work.judge else (math.nan, math.nan)
         record = EpochRecord(
             epoch=epoch + 1,
             train_loss=train_loss,
