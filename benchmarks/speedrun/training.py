@@ -57,8 +57,8 @@ class SpeedRecipe:
     """
 
     channels: tuple[int, ...] = (64, 256, 256)
-    epochs: int = 8
-    small_epochs: int = 3
+    epochs: int = 9
+    small_epochs: int = 5
     small_size: int = 24
     batch_size: int = 500
     filters_rate: float = 0.12
