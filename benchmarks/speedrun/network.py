@@ -41,8 +41,8 @@ class Whitening(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(filters.shape[-1]))
 
     def __call__(self, images: Float[Array, "b h w i"]) -> Float[Array, "b y x o"]:
-        features = lowering.conv(images, self.filters[...], padding="VALID")
-        return features + self.bias[...].reshape(1, 1, 1, -1)
+        features = lowering.conv(images, self.filters[...].astype(images.dtype), padding="VALID")
+        return features + self.bias[...].astype(features.dtype).reshape(1, 1, 1, -1)
 
 
 class PartialIdentityConv(nnx.Module):
@@ -55,14 +55,17 @@ class PartialIdentityConv(nnx.Module):
         self.kernel = nnx.Param(kernel.at[..., :in_channels].set(copies))
 
     def __call__(self, images: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
-        return lowering.conv(images, self.kernel[...], padding=symmetric(1))
+        return lowering.conv(images, self.kernel[...].astype(images.dtype), padding=symmetric(1))
 
 
 class BatchNorm(nnx.BatchNorm):
     """Batch normalisation without a scale, whose statistics follow the last few batches."""
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
-        super().__init__(channels, momentum=0.6, epsilon=1e-6, use_scale=False, rngs=rngs)
+        super().__init__(channels, momentum=0.6, epsilon=1e-6, use_scale=False, dtype=jnp.float32, rngs=rngs)
+
+    def __call__(self, features: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
+        return super().__call__(features).astype(features.dtype)
 
 
 class Group(nnx.Module):
@@ -105,5 +108,5 @@ class SpeedResNet(nnx.Module):
         features = nnx.gelu(self.whitening(images))
         for group in self.groups:
             features = group(features)
-        features = features.max(axis=(1, 2))
+        features = features.max(axis=(1, 2)).astype(jnp.float32)
         return features @ self.head[...] / features.shape[-1]

@@ -150,7 +150,7 @@ class TrainingImages:
 
 
 def make_speed_step(
-    network: Network, tx: optax.GradientTransformation, recipe: SpeedRecipe, *, small: bool
+    network: Network, tx: optax.GradientTransformation, recipe: SpeedRecipe, *, small: bool, dtype: Any
 ) -> Callable[..., Any]:
     """The pure step: (state, sums, data, indices, epoch) -> (state, sums); `small` is that of the first epochs."""
 
@@ -170,7 +170,7 @@ def make_speed_step(
         def loss_fn(params: Variables):
             if not small:  # spares the gradient of the largest features
                 params = jax.tree_util.tree_map_with_path(_without_whitening, params)
-            logits, batch_stats = network.apply(params, state.batch_stats, images, key=key)
+            logits, batch_stats = network.apply(params, state.batch_stats, images.astype(dtype), key=key)
             targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), recipe.label_smoothing)
             return optax.softmax_cross_entropy(logits, targets).sum(), (logits, batch_stats)
 
