@@ -107,7 +107,7 @@ def fit(
 
     started = time.perf_counter()
     step = _compile_step(
-        make_train_step(network, tx, recipe=config.recipe, compute_dtype=_compute_dtype(mesh.devices[0])),
+        make_train_step(network, tx, recipe=config.recipe, compute_dtype=compute_dtype(mesh.devices[0])),
         state,
         data=jax.device_put(_training_data(dataset, config.recipe), everywhere),
         indices=jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=split_over_devices),
@@ -189,8 +189,8 @@ def _new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx
     return constructor(len(spec.classes), in_channels=spec.shape[-1], rngs=rngs, **config.architecture)
 
 
-def _compute_dtype(device: Any) -> Any:
-    """bfloat16 on TPUs and on NVIDIA GPUs that have it (compute capability 8.0, Ampere)."""
+def compute_dtype(device: Any) -> Any:
+    """Of products in training: bfloat16 on TPUs and on NVIDIA GPUs that have it (compute capability 8.0, Ampere)."""
     has_bfloat16 = device.platform == "tpu" or float(getattr(device, "compute_capability", 0)) >= 8
     return jnp.bfloat16 if has_bfloat16 else jnp.float32
 

@@ -77,6 +77,15 @@ def supports(geometry: Geometry) -> bool:
     return not any("ref" in convolution.implementation for convolution in made)
 
 
+@functools.cache
+def has_fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16, which takes about half the time of float32."""
+    if not available():
+        return False
+    usual = Geometry((8, 16, 16, 64), (3, 3, 64, 64), (1, 1), ((1, 1), (1, 1)), "bfloat16")
+    return supports(usual) and any(name in _convolution("forward", usual).implementation for name in ("bf16", "amx"))
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def conv(geometry: Geometry, images: Float[Array, "b h w i"], kernel: Float[Array, "kh kw i o"]):
     """Cross-correlates images with a kernel: float (b, y, x, o) of their type."""
@@ -93,7 +102,7 @@ def _to_kernel(geometry, images, grads):
     return _call("to_kernel", geometry, geometry.kernel, images, grads)
 
 
-def _keep(function: Callable[..., Array]) -> Callable[..., tuple[Array, tuple[Array, Array]]]:
+def _keep(function: Any) -> Callable[..., tuple[Array, tuple[Array, Array]]]:
     return lambda geometry, first, second: (function(geometry, first, second), (first, second))
 
 

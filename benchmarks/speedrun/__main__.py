@@ -1,5 +1,6 @@
 """`python -m benchmarks.speedrun`: CIFAR-10 to 94 % test accuracy as fast as possible, on a CPU."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for rule in RULES:
             console.print(f"· {rule}", style="dim", highlight=False)
         load_dataset(DATASET, data_dir=options.data_dir)  # fetched and checked here, where progress can be seen
-        cells = [cell_name(recipe, seed, hold_out=options.hold_out) for seed in range(options.seeds)]
+        cells = [cell_name(recipe, seed, options=options) for seed in range(options.seeds)]
         for seed, cell in enumerate(cells):
             if cell not in results.finished_cells(results.read_rows(options.out)):
                 row = _run(recipe, seed, cell=cell, options=options, console=console)
@@ -98,17 +99,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_text(options.out / "table.md", markdown(rows))
 
 
-def cell_name(recipe: SpeedRecipe, seed: int, *, hold_out: bool) -> str:
-    """By which a run is known: equal names, equal results."""
-    kept = "/hold-out" if hold_out else ""
-    return f"speedrun/{DATASET}/{fingerprint(dataclasses.asdict(recipe))}{kept}/seed{seed}"
+def cell_name(recipe: SpeedRecipe, seed: int, *, options: argparse.Namespace) -> str:
+    """By which a run is known."""
+    asked = [options.dtype] if options.dtype else []
+    kept = ["hold-out"] if options.hold_out else []
+    return "/".join(["speedrun", DATASET, fingerprint(dataclasses.asdict(recipe)), *asked, *kept, f"seed{seed}"])
 
 
-def _run(recipe: SpeedRecipe, seed: int, *, cell: str, options: Any, console: Console) -> Row:
+def _run(recipe: SpeedRecipe, seed: int, *, cell: str, options: argparse.Namespace, console: Console) -> Row:
     request = {
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
         "hold_out": options.hold_out,
+        "dtype": options.dtype,
         "data_dir": str(options.data_dir) if options.data_dir else None,
         "checkpoints": str(options.out / "checkpoints" / cell.replace("/", "-")),
     }
@@ -173,7 +176,7 @@ def markdown(rows: Sequence[Row]) -> str:
     device, versions = row["device"], row["versions"]
     origin = (
         f"Commit {(row['commit'] or 'unknown')[:7]}, {device['cpu']}, {device['cores']} cores, "
-        f"jax {versions['jax']}, jaxlib {versions['jaxlib']}; {row['num_params']:,} parameters; "
+        f"jax {versions['jax']}, jaxlib {versions['jaxlib']}; {row['dtype']}, {row['num_params']:,} parameters; "
         f"recipe {json.dumps(row['recipe'])}."
     )
     return "\n".join(
@@ -218,6 +221,7 @@ def _parser() -> Parser:
     add("--seeds", type=positive, default=3, metavar="N", help="seeds 0 to N-1; adds those that are missing (3)")
     add("--epochs", type=positive, metavar="N", help="passes over the images (default: the recipe's)")
     add("--batch-size", type=positive, metavar="N", help="images per step (default: the recipe's)")
+    add("--dtype", choices=("float32", "bfloat16"), help="of products (default: bfloat16 where the device has it)")
     add("--hold-out", action="store_true", help="keep 5,000 training images out, judge on them, leave the test alone")
     add("--out", type=Path, default=Path("results/speedrun"), metavar="DIR", help="folder (default: results/speedrun)")
     add("--data-dir", type=Path, metavar="DIR", help="TFDS data directory (default: TFDS_DATA_DIR or its usual one)")

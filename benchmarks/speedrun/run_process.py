@@ -15,10 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from benchmarks import cost, provenance
 from benchmarks.cells import RUN_IN_THIS_THREAD
-from benchmarks.speedrun.training import AS_IT_IS, SIX_VIEWS, SpeedRecipe, SpeedRun, View, accuracy, predict, train
+from benchmarks.speedrun.training import (
+    AS_IT_IS,
+    SIX_VIEWS,
+    SpeedRecipe,
+    SpeedRun,
+    View,
+    accuracy,
+    predict,
+    train,
+    usual_dtype,
+)
 from jax_models.data import Dataset, Split, load_dataset
 from jax_models.errors import RunError, UsageError
 
@@ -50,11 +61,13 @@ def run_seed(request: Row, send: Callable[..., None]) -> Row:
     recipe = SpeedRecipe(**request["recipe"])
     dataset = load_dataset(DATASET, data_dir=request["data_dir"], progress=False)
     split = dataset.train if request["hold_out"] else dataset.official_train
+    dtype = jnp.dtype(request["dtype"] or usual_dtype())
     run = train(
         recipe,
         request["seed"],
         split,
         dataset.spec,
+        dtype=dtype,
         checkpoint_dir=Path(request["checkpoints"]),
         on_epoch=lambda record: send("epoch", epoch=record.epoch, train_accuracy=record.train_accuracy),
         on_step=lambda done, total: send("step", done=done, total=total),
@@ -62,6 +75,7 @@ def run_seed(request: Row, send: Callable[..., None]) -> Row:
     send("judging")
     judged = dataset.validation if request["hold_out"] else dataset.test
     return {
+        "dtype": dtype.name,
         "num_params": run.num_params,
         "train_flops": train_flops(run, recipe, images=len(split)),
         "train_seconds": run.train_seconds,
