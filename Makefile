@@ -68,11 +68,11 @@ define pytorch
 endef
 
 $(VENV)/.installed-core: pyproject.toml $(BIN)/python
-	$(call install,.,core)
+	$(call install,.[fast],core)
 
 $(VENV)/.installed-space: pyproject.toml $(BIN)/python
 	$(pytorch)
-	$(call install,.[space],core space)
+	$(call install,.[space],space)
 
 $(VENV)/.installed-test: pyproject.toml $(BIN)/python
 	$(pytorch)

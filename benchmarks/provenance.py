@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from jax_models import onednn
 from jax_models.errors import RunError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
@@ -34,8 +35,9 @@ def default_platform() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+    """Versions of Python and of the packages that a result depends on; oneDNN's where it computes convolutions."""
+    packages = (*PACKAGES, onednn.PACKAGE) if onednn.available() else PACKAGES
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
 def device() -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Convolution and pooling as plain functions: the one file that decides in which form they run.
 
-On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, XLA (jaxlib 0.10) is fast
-for a few shapes, if compiled by `jax_models.compilation.jit`. So each operation takes the form there that was fastest
-in the training steps of the seven families (`python -m benchmarks.speed --modes train --eager`):
+On GPU and TPU everything is `lax.conv_general_dilated` and `lax.reduce_window`. On the CPU, each operation takes the
+form that was fastest in the training steps of the seven families (`python -m benchmarks.speed --modes train --eager`),
+if compiled by `jax_models.compilation.jit`: XLA (jaxlib 0.10) is fast for a few shapes, and oneDNN for most where it is
+installed (`jax_models.onednn`; without it, the forms below it):
 
 | operation                                   | form on the CPU                                                       |
 |---------------------------------------------|-----------------------------------------------------------------------|
 | depthwise                                   | one multiply-add per kernel tap                                       |
 | 1x1                                         | matrix product                                                        |
+| other, groups = 1, with oneDNN              | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
 | unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
 | at most 16 channels in                      | `lax.conv`                                                            |
@@ -37,6 +39,7 @@ from jax_models import onednn
 FEW_CHANNELS = 16
 
 Pairs = Sequence[tuple[int, int]]
+Pads = tuple[tuple[int, int], tuple[int, int]]
 Images = Float[Array, "b h w c"]
 Kernel = Float[Array, "kh kw i o"]
 
@@ -100,10 +103,10 @@ def max_pool(
     return _max_pool(_pad(images, pads, value=-jnp.inf), window, strides)  # XLA's gradient is a slow scatter
 
 
-def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: str | Pairs) -> Pairs:
-    if isinstance(padding, str):
-        return tuple(lax.padtype_to_pads(size, window, strides, padding))
-    return tuple((int(low), int(high)) for low, high in padding)
+def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: str | Pairs) -> Pads:
+    pairs = lax.padtype_to_pads(size, window, strides, padding) if isinstance(padding, str) else padding
+    (top, bottom), (left, right) = pairs
+    return (int(top), int(bottom)), (int(left), int(right))
 
 
 def _pad(images: Images, pads: Pairs, *, value: float = 0.0) -> Float[Array, "b y x c"]:

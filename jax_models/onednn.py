@@ -8,12 +8,14 @@ A call holds Python's lock to its end, so that one convolution runs at a time: e
 one scratchpad.
 """
 
+import atexit
 import contextlib
 import ctypes
 import functools
 import importlib.metadata
 import os
 import platform
+import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 PACKAGE, LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
+SWITCH = "JAX_MODELS_ONEDNN"  # an environment variable; 0 leaves convolutions to XLA
 MOST_CORES = 32  # OpenMP makes a team of so many threads for each of XLA's, which are as many
 
 Direction = Literal["forward", "to_images", "to_kernel"]
@@ -60,7 +63,9 @@ class Geometry(NamedTuple):
 
 @functools.cache
 def available() -> bool:
-    """Whether the library is installed and works here, and there is but one device: calls are not split over more."""
+    """Whether the library is installed, loads and is wanted, and there is one device: calls are not split over more."""
+    if os.environ.get(SWITCH) == "0":
+        return False
     fits = sys.platform == "linux" and platform.machine() == "x86_64" and (os.cpu_count() or 1) <= MOST_CORES
     return fits and jax.device_count() == 1 and _library() is not None
 
@@ -152,7 +157,8 @@ def _library() -> Any:
         if path is None:
             return None
         with _sleeping_threads():
-            library = ctypes.PyDLL(str(path))  # PyDLL: calls keep Python's lock
+            library = ctypes.PyDLL(str(path))  # its calls keep Python's lock
+        library.dnnl_memory_set_data_handle.argtypes = (c_void_p, c_void_p)
         library.dnnl_primitive_desc_query_md.restype = c_void_p
         library.dnnl_memory_desc_get_size.restype = c_size_t
         return library
@@ -284,7 +290,7 @@ class _Convolution:
         if self._scratch:
             places.append((self._scratch, scratch))
         for memory, address in places:
-            _check(library.dnnl_memory_set_data_handle(memory, c_void_p(address)))
+            _check(library.dnnl_memory_set_data_handle(memory, address))
         for primitive, count, arguments in self._steps:
             _check(library.dnnl_primitive_execute(primitive, stream, count, arguments))
         _check(library.dnnl_stream_wait(stream))
@@ -378,18 +384,19 @@ class _CallFrame(ctypes.Structure):
 _Handler = ctypes.CFUNCTYPE(c_void_p, POINTER(_CallFrame))
 _handlers: dict[str, Any] = {}  # XLA keeps bare pointers to them: they must outlive every program
 _registering = threading.Lock()
+HANDLER_NAME = "onednn_handler"
 
 
 def _register(target: str, convolution: _Convolution) -> None:
     with _registering:
         if target not in _handlers:
-            _hear_interrupts()
+            _prepare_process()
             _handlers[target] = _Handler(_make_handler(convolution))
             jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(_handlers[target]), platform="cpu")
 
 
 def _make_handler(convolution: _Convolution) -> Callable[[Any], int | None]:
-    def onednn_handler(frame: Any) -> int | None:
+    def handler(frame: Any) -> int | None:
         call = frame.contents
         try:
             if call.extension and _answer_metadata(call.extension):
@@ -403,7 +410,8 @@ def _make_handler(convolution: _Convolution) -> Callable[[Any], int | None]:
             return call.api.contents.create_error(byref(given))
         return None
 
-    return onednn_handler
+    handler.__name__ = HANDLER_NAME
+    return handler
 
 
 def _answer_metadata(extension: int) -> bool:
@@ -417,18 +425,31 @@ def _answer_metadata(extension: int) -> bool:
 
 
 @functools.cache
-def _hear_interrupts() -> None:
-    """Raises Ctrl-C again that came while a handler ran, where ctypes drops it and XLA goes on with rubbish.
+def _prepare_process() -> None:
+    """Once: no Ctrl-C is lost in a handler, and no program is at work when Python ends.
 
-    It is raised in the thread that was interrupted as soon as that is back from XLA, before the rubbish is used.
+    A signal may raise in a handler before its first line; ctypes reports that to `sys.unraisablehook` and drops it, and
+    XLA goes on with rubbish. So it is raised again when the thread is out of XLA. The hook itself runs no Python code,
+    in which the next signal could raise: it only hands over to a thread, which leaves all else to the usual hook.
     """
-    usual = sys.unraisablehook
+    reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    usual, sys.unraisablehook = sys.unraisablehook, reports.put
+    interrupted = threading.main_thread().ident
 
-    def hook(unraisable: Any) -> None:
-        if "onednn_handler" not in repr(unraisable.object):
-            usual(unraisable)
-            return
-        thread, kind = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(unraisable.exc_type)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, kind)
+    def watch() -> None:
+        while True:
+            report = reports.get()
+            if getattr(report.object, "__name__", "") == HANDLER_NAME:
+                thread, kind = ctypes.c_ulong(interrupted or 0), ctypes.py_object(report.exc_type)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, kind)
+            else:
+                usual(report)
 
-    sys.unraisablehook = hook
+    threading.Thread(target=watch, daemon=True, name="onednn-interrupts").start()
+    atexit.register(_finish)
+
+
+def _finish() -> None:
+    for array in jax.live_arrays():
+        with contextlib.suppress(Exception):
+            array.block_until_ready()

@@ -59,8 +59,8 @@ class SpeedRecipe:
     """
 
     channels: tuple[int, ...] = (64, 256, 256)
-    epochs: int = 9
-    small_epochs: int = 5
+    epochs: int = 12
+    small_epochs: int = 4
     small_size: int = 24
     batch_size: int = 500
     filters_rate: float = 0.12

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jax_models import lowering
+from jax_models import lowering, onednn
 
 CONVOLUTIONS = [  # images, kernel, strides, padding, groups
     ((3, 8, 8, 20), (3, 3, 20, 24), (1, 1), "SAME", 1),
@@ -42,6 +42,14 @@ POOLS = [  # images, window, strides, padding
 ]
 
 
+@pytest.fixture(params=["oneDNN", "XLA alone"])
+def with_and_without_onednn(request, monkeypatch):
+    if request.param == "XLA alone":
+        monkeypatch.setattr(onednn, "available", lambda: False)
+    elif not onednn.available():
+        pytest.skip("oneDNN is not installed")
+
+
 def random_arrays(*shapes):
     return [jax.random.normal(jax.random.key(seed), shape) for seed, shape in enumerate(shapes)]
 
@@ -57,6 +65,7 @@ def value_and_pullback(function, *arguments):
     return value, pullback(cotangent)
 
 
+@pytest.mark.usefixtures("with_and_without_onednn")
 @pytest.mark.parametrize(("images", "kernel", "strides", "padding", "groups"), CONVOLUTIONS)
 def test_every_form_of_convolution_equals_lax_in_value_and_both_gradients(images, kernel, strides, padding, groups):
     images, kernel = random_arrays(images, kernel)
@@ -91,6 +100,7 @@ def test_the_gradient_of_max_pooling_goes_to_the_first_of_equal_pixels():
     assert np.ravel(grads).tolist() == [1.0] + [0.0] * 15
 
 
+@pytest.mark.usefixtures("with_and_without_onednn")
 def test_the_cpu_forms_have_no_slow_convolution():
     """XLA's CPU backend is slow for strided, depthwise and window-sized convolutions: none may be left."""
     for images, kernel, strides, padding, groups in CONVOLUTIONS[4:15]:

@@ -1,0 +1,226 @@
+"""oneDNN, called by XLA: the same numbers, errors that are heard, interrupts that are not lost."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jax_models import lowering, onednn
+from jax_models.compilation import jit
+
+pytestmark = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed")
+
+SAME = ((1, 1), (1, 1))
+
+
+def arrays(*shapes, dtype=jnp.float32):
+    return [jax.random.normal(jax.random.key(seed), shape).astype(dtype) for seed, shape in enumerate(shapes)]
+
+
+def reference(images, kernel):
+    with lowering.plain():
+        return lowering.conv(images, kernel, padding=SAME)
+
+
+def run_python(code, **variables):
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"} | variables
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_programs_call_it():
+    assert "jax_models_onednn" in str(jax.make_jaxpr(lowering.conv)(*arrays((2, 8, 8, 4), (3, 3, 4, 8))))
+    with lowering.plain():
+        jaxpr = jax.make_jaxpr(lambda *given: lowering.conv(*given))(*arrays((2, 8, 8, 4), (3, 3, 4, 8)))
+    assert "jax_models_onednn" not in str(jaxpr)
+
+
+def test_second_gradients_are_those_of_xla():
+    images, kernel, direction = arrays((2, 6, 5, 3), (3, 3, 3, 4), (3, 3, 3, 4))
+
+    def curvature(conv):
+        def slope(images, kernel):
+            loss = jax.grad(lambda kernel: (jnp.sin(conv(images, kernel)) ** 2).sum())(kernel)
+            return (loss * direction).sum()
+
+        return jax.jit(jax.grad(slope, argnums=(0, 1)))(images, kernel)
+
+    ours = curvature(lambda images, kernel: lowering.conv(images, kernel, padding=SAME))
+    for mine, theirs in zip(ours, curvature(reference), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_vmap_maps_over_kernels():
+    images, kernels = arrays((2, 6, 6, 3), (4, 3, 3, 3, 5))
+    mapped = jax.vmap(lambda kernel: lowering.conv(images, kernel, padding=SAME))(kernels)
+    for ours, kernel in zip(mapped, kernels, strict=True):
+        np.testing.assert_allclose(ours, reference(images, kernel), rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_sums_in_float32():
+    images, kernel = arrays((2, 8, 8, 256), (3, 3, 256, 8), dtype=jnp.bfloat16)
+    ours = lowering.conv(images, kernel, padding=SAME)
+    assert ours.dtype == jnp.bfloat16
+    exact = np.asarray(reference(images.astype(jnp.float32), kernel.astype(jnp.float32)))
+    np.testing.assert_allclose(np.asarray(ours, np.float32), exact, rtol=2**-7, atol=2**-7 * exact.std())
+
+
+@pytest.mark.parametrize(("images", "dtype"), [((2, 8, 8, 4), "float16"), ((0, 8, 8, 4), "float32")])
+def test_what_it_cannot_do_is_left_to_xla(images, dtype):
+    geometry = onednn.Geometry(images, (3, 3, 4, 8), (1, 1), SAME, dtype)
+    assert not onednn.supports(geometry)
+    images, kernel = arrays(images, (3, 3, 4, 8), dtype=jnp.dtype(dtype))
+    assert lowering.conv(images, kernel).shape == geometry.features
+
+
+def test_an_error_in_a_call_fails_the_program(monkeypatch):
+    images, kernel = arrays((1, 7, 7, 3), (3, 3, 3, 2))
+    program = jax.jit(lambda images, kernel: lowering.conv(images, kernel, padding=SAME))
+    program(images, kernel).block_until_ready()
+
+    def refuse(self, addresses):
+        raise ValueError("no memory")
+
+    monkeypatch.setattr(onednn._Convolution, "__call__", refuse)
+    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match="ValueError: no memory"):
+        program(images, kernel).block_until_ready()
+
+
+def test_threads_may_trace_and_run_at_once():
+    images, kernel = arrays((4, 9, 11, 7), (3, 3, 7, 5))
+    expected = np.asarray(reference(images, kernel))
+    wrong = []
+
+    def work():
+        program = jax.jit(lambda images, kernel: lowering.conv(images, kernel, padding=SAME))
+        results = (program(images, kernel) for _ in range(50))
+        wrong.extend(result for result in results if not np.allclose(result, expected, rtol=1e-4, atol=1e-4))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+
+
+def test_the_same_program_gives_the_same_bits():
+    images, kernel = arrays((32, 16, 16, 24), (3, 3, 24, 40))
+    step = jit(jax.grad(lambda kernel: (lowering.conv(images, kernel, padding=SAME) ** 2).sum()))
+    first = np.asarray(step(kernel))
+    for _ in range(5):
+        np.testing.assert_array_equal(step(kernel), first)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import jax, jax.numpy as jnp, numpy as np
+from jax_models import lowering, onednn
+jax.config.update("jax_cpu_enable_async_dispatch", False)  # calls come in the thread that hears signals
+assert onednn.available()
+images, kernel = jnp.ones((8, 16, 16, 16)), jnp.ones((3, 3, 16, 16))
+def deep(images, kernel):
+    for _ in range(20):
+        images = lowering.conv(images, kernel) / 144
+    return images
+program = jax.jit(deep)
+expected = np.asarray(program(images, kernel))
+stop, sent, heard = threading.Event(), 0, 0
+def annoy():
+    global sent
+    while not stop.wait(0.02):
+        sent += 1
+        os.kill(os.getpid(), signal.SIGINT)
+thread = threading.Thread(target=annoy)
+thread.start()
+finish = time.monotonic() + 4
+while time.monotonic() < finish:
+    try:
+        result = np.asarray(program(images, kernel))
+        time.sleep(0.005)  # an interrupt of the program has come by now
+        assert (result == expected).all(), "rubbish was used"
+    except KeyboardInterrupt:
+        heard += 1
+for _ in range(100):
+    try:
+        stop.set(); thread.join(); time.sleep(0.1)
+        break
+    except KeyboardInterrupt:
+        heard += 1
+assert heard > sent / 4, (heard, sent)
+assert (np.asarray(program(images, kernel)) == expected).all()
+print("fine", sent, heard)
+"""
+
+
+def test_ctrl_c_is_never_lost_and_no_rubbish_is_used():
+    done = run_python(INTERRUPTED)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("fine")
+
+
+def test_python_ends_while_a_program_is_at_work():
+    code = (
+        "import jax, jax.numpy as jnp\n"
+        "from jax_models import lowering\n"
+        "step = jax.jit(lambda x, k: lowering.conv(lowering.conv(x, k), k).sum())\n"
+        "x, k = jnp.ones((64, 32, 32, 64)), jnp.ones((3, 3, 64, 64))\n"
+        "step(x, k).block_until_ready()\n"
+        "results = [step(x, k) for _ in range(10)]\n"
+    )
+    done = run_python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("variables", [{"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, {onednn.SWITCH: "0"}])
+def test_more_devices_or_the_switch_leave_it_to_xla(variables):
+    done = run_python("from jax_models import onednn; print(onednn.available())", **variables)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_it_works_beside_pytorch_whichever_comes_first():
+    pytest.importorskip("torch")
+    for order in (["torch", "jax_models.onednn"], ["jax_models.onednn", "torch"]):
+        code = (
+            f"import {order[0]}\nimport {order[1]}\n"
+            "import jax.numpy as jnp, torch\nfrom jax_models import lowering, onednn\n"
+            "assert onednn.available()\n"
+            "ours = lowering.conv(jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16)), padding='VALID')\n"
+            "theirs = torch.nn.functional.conv2d(torch.ones(2, 16, 8, 8), torch.ones(16, 16, 3, 3))\n"
+            "print(float(ours.min()), float(theirs.max()))\n"
+        )
+        done = run_python(code)
+        assert done.stdout.strip() == "144.0 144.0", done.stderr
+
+
+def test_it_is_there_where_its_package_is():
+    """So that a skip of this file says something: the package is part of the extra `test`."""
+    assert importlib.metadata.version(onednn.PACKAGE)
+
+
+def test_its_kernels_are_those_of_lax_in_every_odd_case():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        (height, width), (kh, kw) = rng.integers(3, 9, 2), rng.integers(1, 4, 2)
+        (i, o), strides = rng.integers(1, 20, 2), tuple(int(stride) for stride in rng.integers(1, 4, 2))
+        pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 3, (2, 2)))
+        images, kernel = arrays((3, int(height), int(width), int(i)), (int(kh), int(kw), int(i), int(o)))
+        geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, "float32")
+        assert onednn.supports(geometry), geometry
+
+        def plain(images, kernel, strides=strides, pads=pads):
+            return lax.conv_general_dilated(images, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+        ours, pull = jax.vjp(lambda *given, geometry=geometry: onednn.conv(geometry, *given), images, kernel)
+        theirs, pull_theirs = jax.vjp(plain, images, kernel)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+        for mine, other in zip(pull(ours), pull_theirs(ours), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-3)
