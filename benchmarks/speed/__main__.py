@@ -31,6 +31,7 @@ PRESETS = ("full", "quick")
 MODES = {"train": "training step, 128 images", "infer1": "inference, 1 image", "infer128": "inference, 128 images"}
 COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s", "of peak", "compile s", "cached s")
 LEAST_PAIRS = 7
+NAMED_PACKAGES = ("jax", "jaxlib", "onednn-cpu-gomp", "torch")
 COMMAND = (sys.executable, "-m", "benchmarks.speed.race")
 
 DESCRIPTION = """\
@@ -138,7 +139,7 @@ def markdown(described: Row) -> str:
 
 def _origin(described: Row) -> str:
     device, versions = described["device"], described["versions"]
-    packages = ", ".join(f"{name} {versions[name]}" for name in ("jax", "jaxlib", "torch"))
+    packages = ", ".join(f"{name} {versions[name]}" for name in NAMED_PACKAGES if name in versions)
     commit = (described["commit"] or "unknown")[:7]
     pairs = sorted({row["pairs"] for row in described["rows"]})
     return (

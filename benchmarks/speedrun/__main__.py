@@ -31,6 +31,7 @@ Row = dict[str, Any]
 
 TARGET = 0.94
 DATASET = "cifar10"
+NAMED_PACKAGES = ("jax", "jaxlib", "onednn-cpu-gomp")
 COMMAND = (sys.executable, "-m", "benchmarks.speedrun.run_process")
 RULES = (
     "All 50,000 training images and nothing else: no other data, no pretrained weights.",
@@ -176,7 +177,8 @@ def markdown(rows: Sequence[Row]) -> str:
     device, versions = row["device"], row["versions"]
     origin = (
         f"Commit {(row['commit'] or 'unknown')[:7]}, {device['cpu']}, {device['cores']} cores, "
-        f"jax {versions['jax']}, jaxlib {versions['jaxlib']}; {row['dtype']}, {row['num_params']:,} parameters; "
+        f"{', '.join(f'{name} {versions[name]}' for name in NAMED_PACKAGES if name in versions)}; "
+        f"{row['dtype']}, {row['num_params']:,} parameters; "
         f"recipe {json.dumps(row['recipe'])}."
     )
     return "\n".join(

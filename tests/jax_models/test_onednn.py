@@ -1,7 +1,7 @@
 """oneDNN, called by XLA: the same numbers, errors that are heard, interrupts that are not lost."""
 
-import importlib.metadata
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -14,8 +14,10 @@ from jax import lax
 
 from jax_models import lowering, onednn
 from jax_models.compilation import jit
+from jax_models.onednn import library
 
-pytestmark = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed")
+BUILT_FOR = ("linux", "x86_64")  # there the extra `test` brings it, and a skip would hide that it does not load
+pytestmark = pytest.mark.skipif((sys.platform, platform.machine()) != BUILT_FOR, reason="there is no build for it")
 
 SAME = ((1, 1), (1, 1))
 
@@ -29,8 +31,8 @@ def reference(images, kernel):
         return lowering.conv(images, kernel, padding=SAME)
 
 
-def run_python(code, **variables):
-    command = [sys.executable, "-c", code]
+def run_python(code, *arguments, **variables):
+    command = [sys.executable, "-X", "faulthandler", "-c", code, *arguments]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"} | variables
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -88,7 +90,7 @@ def test_an_error_in_a_call_fails_the_program(monkeypatch):
     def refuse(self, addresses):
         raise ValueError("no memory")
 
-    monkeypatch.setattr(onednn._Convolution, "__call__", refuse)
+    monkeypatch.setattr(library.Convolution, "__call__", refuse)
     with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match="ValueError: no memory"):
         program(images, kernel).block_until_ready()
 
@@ -122,9 +124,11 @@ def test_the_same_program_gives_the_same_bits():
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
+pause = float(sys.argv[1])
 import jax, jax.numpy as jnp, numpy as np
 from jax_models import lowering, onednn
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # calls come in the thread that hears signals
+signal.signal(signal.SIGINT, signal.default_int_handler)
 assert onednn.available()
 images, kernel = jnp.ones((8, 16, 16, 16)), jnp.ones((3, 3, 16, 16))
 def deep(images, kernel):
@@ -136,7 +140,7 @@ expected = np.asarray(program(images, kernel))
 stop, sent, heard = threading.Event(), 0, 0
 def annoy():
     global sent
-    while not stop.wait(0.02):
+    while not stop.wait(pause):
         sent += 1
         os.kill(os.getpid(), signal.SIGINT)
 thread = threading.Thread(target=annoy)
@@ -155,14 +159,15 @@ for _ in range(100):
         break
     except KeyboardInterrupt:
         heard += 1
-assert heard > sent / 4, (heard, sent)
+assert heard > sent / 2, (heard, sent)
 assert (np.asarray(program(images, kernel)) == expected).all()
 print("fine", sent, heard)
 """
 
 
-def test_ctrl_c_is_never_lost_and_no_rubbish_is_used():
-    done = run_python(INTERRUPTED)
+@pytest.mark.parametrize("pause", [0.3, pytest.param(0.02, marks=pytest.mark.slow)])
+def test_ctrl_c_is_never_lost_and_no_rubbish_is_used(pause):
+    done = run_python(INTERRUPTED, str(pause))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("fine")
 
@@ -199,11 +204,6 @@ def test_it_works_beside_pytorch_whichever_comes_first():
         )
         done = run_python(code)
         assert done.stdout.strip() == "144.0 144.0", done.stderr
-
-
-def test_it_is_there_where_its_package_is():
-    """So that a skip of this file says something: the package is part of the extra `test`."""
-    assert importlib.metadata.version(onednn.PACKAGE)
 
 
 def test_its_kernels_are_those_of_lax_in_every_odd_case():
