@@ -1,7 +1,7 @@
 """The network of the speed run: a small ResNet after airbench94 (Jordan, 2024, arXiv 2404.00498).
 
 A frozen layer that whitens 2x2 patches, then three groups of two 3x3 convolutions at 31x31, 15x15 and 7x7 pixels; the
-first of each group is max-pooled. 1,973,640 trainable parameters with the usual widths and 10 classes.
+first of each group is max-pooled. 1,971,352 parameters that learn, with the usual widths and 10 classes.
 
 Differences from the paper's network: the second convolution of each group has an identity shortcut (arXiv 1512.03385).
 """

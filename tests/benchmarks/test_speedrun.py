@@ -160,6 +160,7 @@ def test_the_command_keeps_rows_says_the_rules_and_adds_missing_seeds(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     assert [row["seed"] for row in rows] == [0, 1]
     assert [len(row["history"]) for row in rows] == [2, 2]
+    assert [row["num_params"] for row in rows] == [1_971_352] * 2, "airbench94's"
     mean = 50 * (rows[0]["accuracy"] + rows[1]["accuracy"])
     assert f"{mean:.2f} %" in shown
     assert "n = 2" in shown
