@@ -20,6 +20,7 @@ from benchmarks.cells import cell_environment
 from benchmarks.children import messages
 from benchmarks.report.groups import model_title
 from benchmarks.speed.figure import write_figure
+from jax_models import onednn
 from jax_models.command_line import Parser, positive
 from jax_models.errors import UsageError, run_cli
 from jax_models.output import prepare_folder, write_text
@@ -31,7 +32,7 @@ PRESETS = ("full", "quick")
 MODES = {"train": "training step, 128 images", "infer1": "inference, 1 image", "infer128": "inference, 128 images"}
 COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s", "of peak", "compile s", "cached s")
 LEAST_PAIRS = 7
-NAMED_PACKAGES = ("jax", "jaxlib", "onednn-cpu-gomp", "torch")
+NAMED_PACKAGES = ("jax", "jaxlib", onednn.PACKAGE, "torch")
 COMMAND = (sys.executable, "-m", "benchmarks.speed.race")
 
 DESCRIPTION = """\

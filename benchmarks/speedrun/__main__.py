@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import shutil
 import signal
 import statistics
 import sys
@@ -21,6 +22,7 @@ from benchmarks import provenance, results
 from benchmarks.cells import cell_environment
 from benchmarks.children import messages
 from benchmarks.speedrun.training import SpeedRecipe
+from jax_models import onednn
 from jax_models.command_line import Parser, positive
 from jax_models.data import load_dataset
 from jax_models.errors import run_cli
@@ -31,7 +33,7 @@ Row = dict[str, Any]
 
 TARGET = 0.94
 DATASET = "cifar10"
-NAMED_PACKAGES = ("jax", "jaxlib", "onednn-cpu-gomp")
+NAMED_PACKAGES = ("jax", "jaxlib", onednn.PACKAGE)
 COMMAND = (sys.executable, "-m", "benchmarks.speedrun.run_process")
 RULES = (
     "All 50,000 training images and nothing else: no other data, no pretrained weights.",
@@ -43,9 +45,9 @@ RULES = (
 COLUMNS = ("seed", "accuracy", "without views", "training", "of it compiling", "judging")
 
 DESCRIPTION = """\
-Trains a small ResNet to 94 % test accuracy on CIFAR-10 as fast as a CPU can: a frozen whitening layer, small images
-first, Muon, flips that alternate, label smoothing, and a mean over six views of each test image (after airbench,
-arXiv 2404.00498, whose rules these are).
+Trains a small ResNet towards 94 % test accuracy on CIFAR-10 as fast as a CPU can: a frozen whitening layer, small
+images first, Muon, flips that alternate, label smoothing, and a mean over six views of each test image (after
+airbench, arXiv 2404.00498, whose clock counts the views and leaves compiling out; this one shows both apart).
 """
 EPILOG = (
     "rules:\n"
@@ -93,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if cell not in results.finished_cells(results.read_rows(options.out)):
                 row = _run(recipe, seed, cell=cell, options=options, console=console)
                 results.append_row(options.out, row)
+                shutil.rmtree(_checkpoints(options.out, cell), ignore_errors=True)
         rows = [row for row in results.read_rows(options.out) if row["cell"] in cells]
         console.print(_rich_table(rows))
         for line in findings(rows):
@@ -107,6 +110,10 @@ def cell_name(recipe: SpeedRecipe, seed: int, *, options: argparse.Namespace) ->
     return "/".join(["speedrun", DATASET, fingerprint(dataclasses.asdict(recipe)), *asked, *kept, f"seed{seed}"])
 
 
+def _checkpoints(out: Path, cell: str) -> Path:
+    return out / "checkpoints" / cell.replace("/", "-")
+
+
 def _run(recipe: SpeedRecipe, seed: int, *, cell: str, options: argparse.Namespace, console: Console) -> Row:
     request = {
         "recipe": dataclasses.asdict(recipe),
@@ -114,7 +121,7 @@ def _run(recipe: SpeedRecipe, seed: int, *, cell: str, options: argparse.Namespa
         "hold_out": options.hold_out,
         "dtype": options.dtype,
         "data_dir": str(options.data_dir) if options.data_dir else None,
-        "checkpoints": str(options.out / "checkpoints" / cell.replace("/", "-")),
+        "checkpoints": str(_checkpoints(options.out, cell)),
     }
     environment = cell_environment(provenance.default_platform())
     answers = messages(COMMAND, request, what=f"seed {seed}", environment=environment)

@@ -3,7 +3,10 @@
 A frozen layer that whitens 2x2 patches, then three groups of two 3x3 convolutions at 31x31, 15x15 and 7x7 pixels; the
 first of each group is max-pooled. 1,971,352 parameters that learn, with the usual widths and 10 classes.
 
-Differences from the paper's network: the second convolution of each group has an identity shortcut (arXiv 1512.03385).
+Initial values and the scale of the logits are those of the paper's repository, `airbench94_muon.py`.
+
+Differences from it: the second convolution of each group has an identity shortcut (arXiv 1512.03385); GELU by tanh; an
+epsilon of 1e-6 in batch normalisation instead of 1e-12.
 """
 
 import jax

@@ -38,7 +38,7 @@ def take_shifted(
     *,
     mirrored: Bool[Array, " b"],
 ) -> UInt8[Array, "b h w c"]:
-    """The images at `indices`, mirrored left to right where asked, moved up and left by `shifts`; edges are reflected.
+    """The images at `indices`, moved up and left by `shifts`, edges reflected, then mirrored left to right where asked.
 
     One gather does it all, since shifting and mirroring are arithmetic on the row and column numbers.
     """

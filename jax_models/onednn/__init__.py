@@ -4,8 +4,7 @@ It is there if the package `onednn-cpu-gomp` is installed (the extra `fast`). XL
 interface, whose C structures `xla.py` reads with ctypes: nothing has to be compiled. Images are NHWC, kernels HWIO;
 each direction of each geometry is a call target of its own.
 
-A call holds Python's lock to its end, so that one convolution runs at a time: each uses all threads, and they share
-one scratchpad.
+One convolution runs at a time, also where XLA calls several at once: each uses all threads, and all share a scratchpad.
 """
 
 import functools
@@ -31,10 +30,10 @@ MOST_CORES = 32  # OpenMP makes a team of so many threads for each of XLA's, whi
 @functools.cache
 def available() -> bool:
     """Whether the library is installed, loads and is wanted, and there is one device: calls are not split over more."""
-    if os.environ.get(SWITCH) == "0":
+    if os.environ.get(SWITCH) == "0" or (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return False
-    fits = sys.platform == "linux" and platform.machine() == "x86_64" and (os.cpu_count() or 1) <= MOST_CORES
-    return fits and jax.device_count() == 1 and library.load() is not None
+    fits = jax.default_backend() == "cpu" and jax.device_count() == 1 and len(os.sched_getaffinity(0)) <= MOST_CORES
+    return fits and library.load() is not None
 
 
 @functools.cache
@@ -43,7 +42,9 @@ def supports(geometry: Geometry) -> bool:
     if geometry.dtype not in library.DTYPES or 0 in (*geometry.images, *geometry.features):
         return False
     try:
-        made = [library.convolution(direction, geometry) for direction in ("forward", "to_images", "to_kernel")]
+        made = [
+            library.convolution(direction, geometry) for direction in ("forward", "backward_data", "backward_weights")
+        ]
     except OneDnnError:
         return False
     return not any("ref" in convolution.implementation for convolution in made)
@@ -55,9 +56,10 @@ def has_fast_bfloat16() -> bool:
     if not available():
         return False
     usual = Geometry((8, 16, 16, 64), (3, 3, 64, 64), (1, 1), ((1, 1), (1, 1)), "bfloat16")
-    return supports(usual) and any(
-        name in library.convolution("forward", usual).implementation for name in ("bf16", "amx")
-    )
+    if not supports(usual):
+        return False
+    implementation = library.convolution("forward", usual).implementation
+    return "avx512_core_bf16" in implementation or "amx" in implementation  # elsewhere it is emulated
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -67,13 +69,13 @@ def conv(geometry: Geometry, images: Float[Array, "b h w i"], kernel: Float[Arra
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _to_images(geometry, grads, kernel):
-    return _call("to_images", geometry, geometry.images, grads, kernel)
+def _backward_data(geometry, grads, kernel):
+    return _call("backward_data", geometry, geometry.images, grads, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _to_kernel(geometry, images, grads):
-    return _call("to_kernel", geometry, geometry.kernel, images, grads)
+def _backward_weights(geometry, images, grads):
+    return _call("backward_weights", geometry, geometry.kernel, images, grads)
 
 
 def _keep(function: Any) -> Callable[..., tuple[Array, tuple[Array, Array]]]:
@@ -82,13 +84,16 @@ def _keep(function: Any) -> Callable[..., tuple[Array, tuple[Array, Array]]]:
 
 # Each of the three is linear in both of its arrays, and its gradients are the other two.
 conv.defvjp(
-    _keep(conv), lambda geometry, kept, up: (_to_images(geometry, up, kept[1]), _to_kernel(geometry, kept[0], up))
+    _keep(conv),
+    lambda geometry, kept, up: (_backward_data(geometry, up, kept[1]), _backward_weights(geometry, kept[0], up)),
 )
-_to_images.defvjp(
-    _keep(_to_images), lambda geometry, kept, up: (conv(geometry, up, kept[1]), _to_kernel(geometry, up, kept[0]))
+_backward_data.defvjp(
+    _keep(_backward_data),
+    lambda geometry, kept, up: (conv(geometry, up, kept[1]), _backward_weights(geometry, up, kept[0])),
 )
-_to_kernel.defvjp(
-    _keep(_to_kernel), lambda geometry, kept, up: (_to_images(geometry, kept[1], up), conv(geometry, kept[0], up))
+_backward_weights.defvjp(
+    _keep(_backward_weights),
+    lambda geometry, kept, up: (_backward_data(geometry, kept[1], up), conv(geometry, kept[0], up)),
 )
 
 

@@ -5,6 +5,7 @@ import ctypes
 import functools
 import importlib.metadata
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from pathlib import Path
@@ -18,7 +19,7 @@ SOURCE, RESULT, WEIGHTS, SCRATCHPAD, DIFF_SOURCE, DIFF_RESULT, DIFF_WEIGHTS = 1,
 CACHE_LINE = 64
 Dims = c_int64 * 12
 
-Direction = Literal["forward", "to_images", "to_kernel"]
+Direction = Literal["forward", "backward_data", "backward_weights"]
 
 
 class Geometry(NamedTuple):
@@ -129,6 +130,7 @@ class _Scratchpad:
 
 
 _scratchpad = _Scratchpad()
+_at_work = threading.Lock()  # XLA may call from several threads at once
 
 
 class Convolution:
@@ -154,14 +156,14 @@ class Convolution:
         window = Dims(*geometry.strides), Dims(0, 0), Dims(top, left), Dims(bottom, right)
         make = library.dnnl_convolution_forward_primitive_desc_create
         plan = forward = _create(make, engine, TRAINING, DIRECT, images, free, None, features, *window, _attributes())
-        if direction == "to_images":
+        if direction == "backward_data":
             make = library.dnnl_convolution_backward_data_primitive_desc_create
             plan = _create(make, engine, DIRECT, images, free, features, *window, forward, _attributes())
-        elif direction == "to_kernel":
+        elif direction == "backward_weights":
             make = library.dnnl_convolution_backward_weights_primitive_desc_create
             plan = _create(make, engine, DIRECT, images, free, None, features, *window, forward, _attributes())
         self.implementation = self._implementation(plan)
-        query = QUERY_DIFF_WEIGHTS if direction == "to_kernel" else QUERY_WEIGHTS
+        query = QUERY_DIFF_WEIGHTS if direction == "backward_weights" else QUERY_WEIGHTS
         inner = c_void_p(library.dnnl_primitive_desc_query_md(plan, query, 0))
         self._inner_size = library.dnnl_memory_desc_get_size(inner)
         self._inner = _memory(inner)
@@ -171,14 +173,14 @@ class Convolution:
         if direction == "forward":
             self._given = first, second, result = _memory(images), _memory(kernel), _memory(features)
             roles = {SOURCE: first, WEIGHTS: self._inner, RESULT: result}
-        elif direction == "to_images":
+        elif direction == "backward_data":
             self._given = first, second, result = _memory(features), _memory(kernel), _memory(images)
             roles = {DIFF_RESULT: first, WEIGHTS: self._inner, DIFF_SOURCE: result}
         else:
             self._given = first, second, result = _memory(images), _memory(features), _memory(kernel)
             roles = {SOURCE: first, DIFF_RESULT: second, DIFF_WEIGHTS: self._inner}
         compute = _step(plan, roles | ({SCRATCHPAD: self._scratch} if self._scratch else {}))
-        if direction == "to_kernel":
+        if direction == "backward_weights":
             self._steps = compute, _reorder(inner, kernel, {SOURCE: self._inner, RESULT: result})
         else:
             self._steps = _reorder(kernel, inner, {SOURCE: second, RESULT: self._inner}), compute
@@ -191,6 +193,10 @@ class Convolution:
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Reads the two arrays at the first two addresses and writes the result to the third."""
+        with _at_work:
+            self._run(addresses)
+
+    def _run(self, addresses: Sequence[int]) -> None:
         library, (_, stream) = load(), _engine()
         inner = _scratchpad.address(self._inner_size + CACHE_LINE + self._scratch_size)
         scratch = inner + -(-self._inner_size // CACHE_LINE) * CACHE_LINE

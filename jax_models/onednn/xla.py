@@ -129,11 +129,11 @@ def _answer_metadata(extension: int) -> bool:
 
 @functools.cache
 def _prepare_process() -> None:
-    """Once: no Ctrl-C is lost in a handler, and no program is at work when Python ends.
+    """Once: no Ctrl-C is lost in a handler, and Python waits at its end for programs whose results are still held.
 
     A signal may raise in a handler before its first line; ctypes reports that to `sys.unraisablehook` and drops it, and
-    XLA goes on with rubbish. So it is raised again when the thread is out of XLA. The hook itself runs no Python code,
-    in which the next signal could raise: it only hands over to a thread, which leaves all else to the usual hook.
+    XLA goes on with rubbish. So it is raised again soon after the thread is out of XLA. The hook itself runs no Python
+    code, in which the next signal could raise: it only hands over to a thread, which leaves all else to the usual hook.
     """
     reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
     usual, sys.unraisablehook = sys.unraisablehook, reports.put
@@ -146,7 +146,8 @@ def _prepare_process() -> None:
                 thread, kind = ctypes.c_ulong(interrupted or 0), ctypes.py_object(report.exc_type)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, kind)
             else:
-                usual(report)
+                with contextlib.suppress(Exception):
+                    usual(report)
 
     threading.Thread(target=watch, daemon=True, name="onednn-interrupts").start()
     atexit.register(_finish)

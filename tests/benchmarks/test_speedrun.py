@@ -62,7 +62,7 @@ def test_the_filters_make_patches_white():
 
 
 def test_filters_stay_on_their_sphere_and_turn_by_the_rate():
-    tx = make_speed_optimizer(dataclasses.replace(RECIPE, filters_rate=0.1), steps=10, whitening_steps=5)
+    tx = make_speed_optimizer(dataclasses.replace(RECIPE, filters_learning_rate=0.1), steps=10, whitening_steps=5)
     rng = np.random.default_rng(0)
     params = {"kernel": jnp.asarray(rng.normal(size=(3, 3, 4, 8)), jnp.float32)}
     updates, _ = tx.update({"kernel": jnp.zeros((3, 3, 4, 8))}, tx.init(params), params)
@@ -90,19 +90,18 @@ def test_the_first_bias_learns_from_small_images_alone(small):
         std=jnp.asarray(SPEC.std),
     )
     sums = MetricSums(*(jnp.zeros(()) for _ in range(3)))
-    step = jax.jit(make_speed_step(network, tx, RECIPE, small=small))
+    step = jax.jit(make_speed_step(network, tx, RECIPE, small=small, dtype=jnp.float32))
     state, sums = step(state, sums, data, jnp.arange(20), jnp.asarray(0))
     assert float(sums.count) == 20
     assert bool((state.params["whitening"]["bias"][...] != 0).any()) == small
     assert bool((state.params["groups"][0]["norm1"]["bias"][...] != 0).any())
 
 
-def test_it_learns_and_its_validation_says_so():
+def test_it_learns():
     split = stripes(200)
-    run = train(RECIPE, 0, split, SPEC, validation=split)
+    run = train(RECIPE, 0, split, SPEC)
     logits = predict(run.network, run.variables, split.images, SPEC)
     assert accuracy(logits, split) > 0.95
-    assert run.history[-1].validation_accuracy == accuracy(logits, split)
     assert run.history[-1].learning_rate == 0
 
 
@@ -160,7 +159,7 @@ def test_the_command_keeps_rows_says_the_rules_and_adds_missing_seeds(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     assert [row["seed"] for row in rows] == [0, 1]
     assert [len(row["history"]) for row in rows] == [2, 2]
-    assert [row["num_params"] for row in rows] == [1_971_352] * 2, "airbench94's"
+    assert [row["num_params"] for row in rows] == [1_971_352] * 2, "the count in `network.py`"
     mean = 50 * (rows[0]["accuracy"] + rows[1]["accuracy"])
     assert f"{mean:.2f} %" in shown
     assert "n = 2" in shown
