@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks import provenance, results
 from benchmarks.cells import cell_environment
 from benchmarks.children import messages
+from benchmarks.speedrun import DATASET
 from benchmarks.speedrun.training import SpeedRecipe
 from jax_models import onednn
 from jax_models.command_line import Parser, positive
@@ -32,7 +33,6 @@ from jax_models.training.config import fingerprint
 Row = dict[str, Any]
 
 TARGET = 0.94
-DATASET = "cifar10"
 NAMED_PACKAGES = ("jax", "jaxlib", onednn.PACKAGE)
 COMMAND = (sys.executable, "-m", "benchmarks.speedrun.run_process")
 RULES = (

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from benchmarks import cost, provenance
 from benchmarks.cells import RUN_IN_THIS_THREAD
+from benchmarks.speedrun import DATASET
 from benchmarks.speedrun.training import (
     AS_IT_IS,
     SIX_VIEWS,
@@ -33,7 +34,6 @@ from benchmarks.speedrun.training import (
 from jax_models.data import Dataset, Split, load_dataset
 from jax_models.errors import RunError, UsageError
 
-DATASET = "cifar10"
 Row = dict[str, Any]
 
 

@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +42,7 @@ def supports(geometry: Geometry) -> bool:
     if geometry.dtype not in library.DTYPES or 0 in (*geometry.images, *geometry.features):
         return False
     try:
-        made = [
-            library.convolution(direction, geometry) for direction in ("forward", "backward_data", "backward_weights")
-        ]
+        made = [library.convolution(direction, geometry) for direction in get_args(Direction)]
     except OneDnnError:
         return False
     return not any("ref" in convolution.implementation for convolution in made)
