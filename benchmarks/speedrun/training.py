@@ -61,13 +61,13 @@ class SpeedRecipe:
     """
 
     channels: tuple[int, ...] = (64, 256, 256)
-    epochs: int = 12
+    epochs: int = 10
     small_epochs: int = 4
     small_size: int = 24
     batch_size: int = 500
-    # Two epochs of small images, judged by six views on 5,000 images held out, one seed each: rates of 0.08, 0.12 and
-    # 0.18 reached 84.7, 85.7 and 85.0 %, a momentum of 0.6 84.9.
-    filters_learning_rate: float = 0.12
+    # Judged by six views on 5,000 images held out, seed 0: in twelve epochs 0.08 reached 94.5 % and 0.12 94.1; in nine
+    # 0.08 reached 94.1 and 0.06 93.7, which had fitted the training images better (97.9 % of them to 97.1).
+    filters_learning_rate: float = 0.08
     momentum: float = 0.85
     bias_learning_rate: float = 0.053
     head_learning_rate: float = 0.67
