@@ -1,8 +1,11 @@
 """`python -m benchmarks.speed`: each family's training step and inference beside PyTorch's, on the CPU."""
 
+import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -20,10 +23,11 @@ from benchmarks.cells import cell_environment
 from benchmarks.children import messages
 from benchmarks.report.groups import model_title
 from benchmarks.speed.figure import write_figure
+from benchmarks.speed.measurements import Measurements
 from jax_models import onednn
 from jax_models.command_line import Parser, positive
 from jax_models.errors import UsageError, run_cli
-from jax_models.output import prepare_folder, write_text
+from jax_models.output import locked, prepare_folder, write_text
 from jax_models.registry import MODELS
 
 Row = dict[str, Any]
@@ -31,6 +35,7 @@ Row = dict[str, Any]
 PRESETS = ("full", "quick")
 MODES = {"train": "training step, 128 images", "infer1": "inference, 1 image", "infer128": "inference, 128 images"}
 COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s", "of peak", "compile s", "cached s")
+ORDER = {"preset": PRESETS, "model": tuple(MODELS), "mode": tuple(MODES)}
 LEAST_PAIRS = 7
 NAMED_PACKAGES = ("jax", "jaxlib", onednn.PACKAGE, "torch")
 COMMAND = (sys.executable, "-m", "benchmarks.speed.race")
@@ -48,7 +53,10 @@ forward passes. The peak is the fastest float32 matrix product of either side.
 models:     {" ".join(MODELS)}
 
 what lands in OUT:
-  speed.json, table.md, speed.png     the measurements, with all variants of PyTorch; date, processor, versions
+  speed.json            the measurements, with all variants of PyTorch; date, processor, versions
+  table.md, speed.png   the same to read and to look at
+
+A run that was stopped goes on where it was: type the same command again.
 
 examples:
   python -m benchmarks.speed --out out/speed               everything; most of the time goes to torch.compile
@@ -61,45 +69,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
     Raises:
-        UsageError: a wrong option, a folder that cannot be written, or PyTorch is not installed.
+        UsageError: a wrong option, a folder that cannot be written or holds other measurements, or there is no PyTorch.
         RunError: the two sides do not compute the same, or a measurement failed.
     """
     options = _parser().parse_args(arguments)
     if importlib.util.find_spec("torch") is None:
         raise UsageError("there is nothing to compare with: PyTorch is not installed; pip install torch==2.13.0")
+    console = Console(stderr=options.json)
     if options.out:
         prepare_folder(options.out)
-    console = Console(stderr=options.json)
-    facts = surroundings()
-    threads = facts["device"]["cores"]
-    (peak,) = (message["gflops"] for message in _ask({"threads": threads}, what="the matrix product"))
-    console.print(f"matrix product: {peak:.0f} GFLOP/s", style="dim", highlight=False)
-    rows: list[Row] = []
-    for preset in options.presets:
-        for model in options.models:
-            request = {
-                "model": model,
-                "preset": preset,
-                "modes": options.modes,
-                "pairs": options.pairs,
-                "threads": threads,
-                "compiled": [False] if options.eager else [False, True],
-            }
+    with locked(options.out) if options.out else contextlib.nullcontext():
+        measurements = Measurements(surroundings(), order=ORDER, folder=options.out)
+        _measure(measurements, options, console)
+        rows = [row for row in measurements.rows if row["mode"] in options.modes]
+        for mode in options.modes:
+            console.print(_rich_table(mode, rows))
+        if options.json:
+            print(json.dumps(rows, indent=1, allow_nan=False))
+        if options.out:
+            write_text(options.out / "table.md", markdown(measurements.described))
+            write_figure(options.out / "speed.png", measurements.rows, footer=_origin(measurements.described))
+            console.print(f"Written: {options.out}", highlight=False, soft_wrap=True)
+
+
+def _measure(measurements: Measurements, options: argparse.Namespace, console: Console) -> None:
+    """All that was asked for and is not there yet."""
+    described = measurements.described
+    threads = described["device"]["cores"]
+    if "matmul_gflops" not in described:
+        (peak,) = (message["gflops"] for message in _ask({"threads": threads}, what="the matrix product"))
+        described["matmul_gflops"] = peak
+    console.print(f"matrix product: {described['matmul_gflops']:.0f} GFLOP/s", style="dim", highlight=False)
+    settings = {"pairs": options.pairs, "compiled": [False] if options.eager else [False, True]}
+    for preset, model in itertools.product(options.presets, options.models):
+        network = {"model": model, "preset": preset}
+        modes = [mode for mode in options.modes if not measurements.has(**network, **settings, mode=mode)]
+        if modes:
+            request = {**network, **settings, "modes": modes, "threads": threads}
             for message in _ask(request, what=f"measuring {model_title(model)}, {preset},"):
-                if message["event"] == "row":
-                    del message["event"]
-                    rows.append(message | {"peak_share": message["gflops"] / peak})
-                    console.print(_line(rows[-1]), highlight=False, soft_wrap=True)
-    for mode in options.modes:
-        console.print(_rich_table(mode, rows))
-    if options.json:
-        print(json.dumps(rows, indent=1, allow_nan=False))
-    if options.out:
-        described = facts | {"matmul_gflops": peak, "rows": rows}
-        write_text(options.out / "speed.json", json.dumps(described, indent=1, allow_nan=False) + "\n")
-        write_text(options.out / "table.md", markdown(described))
-        write_figure(options.out / "speed.png", rows, footer=_origin(described))
-        console.print(f"Written: {options.out}", highlight=False, soft_wrap=True)
+                if message.pop("event") == "row":
+                    measurements.add(
+                        {**message, **settings, "peak_share": message["gflops"] / described["matmul_gflops"]}
+                    )
+                    console.print(_line(message), highlight=False, soft_wrap=True)
 
 
 def _ask(request: Row, *, what: str) -> Iterator[Row]:

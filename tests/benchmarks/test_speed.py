@@ -58,13 +58,13 @@ def run_speed(*arguments):
 
 
 def test_json_is_all_that_is_printed_and_files_are_written(tmp_path):
-    one = ("--models", "lenet5", "--presets", "quick", "--modes", "infer1", "train", "--pairs", "2", "--eager")
+    one = ("--models", "lenet5", "--presets", "quick", "--pairs", "2", "--eager", "--modes", "infer1", "train")
     done = run_speed(*one, "--json", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [(row["model"], row["preset"], row["mode"]) for row in rows] == [
-        ("lenet5", "quick", "infer1"),
         ("lenet5", "quick", "train"),
+        ("lenet5", "quick", "infer1"),
     ]
     for row in rows:
         least, greatest = row["ratio_range"]
@@ -72,8 +72,15 @@ def test_json_is_all_that_is_printed_and_files_are_written(tmp_path):
         assert row["ours_ms"] > 0 < row["torch_ms"]
         assert set(row["torch_variants_ms"]) == {"eager, NCHW", "eager, channels-last"}
         assert row["logits_difference"] < 1e-4
-    assert {path.name for path in tmp_path.iterdir()} == {"speed.json", "table.md", "speed.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "speed.json", "table.md", "speed.png"}
     assert "| LeNet-5 | quick |" in (tmp_path / "table.md").read_text()
+
+    more = run_speed(*one, "infer128", "--json", "--out", str(tmp_path))  # measures what is missing
+    assert more.returncode == 0, more.stderr
+    described = json.loads((tmp_path / "speed.json").read_text())
+    assert described["rows"] == json.loads(more.stdout)
+    assert described["rows"][:2] == rows
+    assert described["rows"][2]["mode"] == "infer128"
 
 
 def test_an_unknown_mode_is_one_line():
