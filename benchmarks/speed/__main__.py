@@ -164,9 +164,10 @@ def _origin(described: Row) -> str:
 def _rich_table(mode: str, rows: Sequence[Row]) -> Table:
     chosen = [row for row in rows if row["mode"] == mode]
     caption = f"geometric mean of the ratios {geometric_mean(chosen):.2f}; above 1 ours is faster"
-    table = Table(title=MODES[mode], caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=MODES[mode], caption=caption, box=box.SIMPLE_HEAD, padding=0)
     for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if number > 1 else "left", no_wrap=True)
+        header = column.replace(" ", "\n")  # fits into 80 columns
+        table.add_column(header, justify="right" if number > 1 else "left", no_wrap=True, vertical="bottom")
     for row in chosen:
         table.add_row(*_cells(row))
     return table

@@ -1,6 +1,7 @@
 """The ratios as a figure: a bar for each network, one panel for each mode, on a logarithmic scale around 1."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from benchmarks.report.render import DPI, STYLE
 from jax_models.output import write_bytes
 
 TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
+CHARACTERS_PER_INCH = 17  # of the footer
 TITLES = {"train": "Training step, batch 128", "infer1": "Inference, batch 1", "infer128": "Inference, batch 128"}
 
 
@@ -35,6 +37,7 @@ def write_figure(path: Path, rows: Sequence[dict[str, Any]], *, footer: str) -> 
             _draw(axes, [row for row in rows if row["mode"] == mode])
             axes.set_title(TITLES[mode])
         figure.suptitle("Speed beside PyTorch on the same CPU", x=0.01, ha="left", color=INK, fontweight="bold")
+        footer = textwrap.fill(footer, int(CHARACTERS_PER_INCH * figure.get_figwidth()), break_on_hyphens=False)
         figure.supxlabel(footer, x=0.01, ha="left", fontsize=7, color=MUTED)
         image = io.BytesIO()
         figure.savefig(image)
