@@ -129,7 +129,6 @@ class Race:
             "torch_ms": 1e3 * their_seconds,
             "ratio": float(np.median(ratios)),
             "ratio_range": [float(ratios.min()), float(ratios.max())],
-            "pairs": self.pairs,
             "gflops": done / our_seconds / 1e9,
             "torch_gflops": done / their_seconds / 1e9,
             "compile_seconds": cold,

@@ -45,7 +45,7 @@ RULES = (
 COLUMNS = ("seed", "accuracy", "without views", "training", "of it compiling", "judging")
 
 DESCRIPTION = """\
-Trains a small ResNet towards 94 % test accuracy on CIFAR-10 as fast as a CPU can: a frozen whitening layer, small
+Trains a small ResNet to 94 % test accuracy on CIFAR-10 as fast as a CPU can: a frozen whitening layer, small
 images first, Muon, flips that alternate, label smoothing, and a mean over six views of each test image (after
 airbench, arXiv 2404.00498, whose clock counts the views and leaves compiling out; this one shows both apart).
 """
