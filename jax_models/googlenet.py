@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jax_models import lowering
-from jax_models.layers import ConvNormAct, Linear, global_avg_pool, symmetric
+from jax_models.layers import ConvNormAct, Linear, conv_norm_act_side_by_side, global_avg_pool, symmetric
 
 # Table 1, rows 3a to 5b: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 STAGES = (
@@ -56,8 +56,11 @@ class Inception(nnx.Module):
 
     def __call__(self, images: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         pooled = lowering.max_pool(images, (3, 3), strides=(1, 1), padding=symmetric(1))
-        branches = (self.branch1(images), self.branch2(images), self.branch3(images), self.branch4(pooled))
-        return jnp.concatenate(branches, axis=-1)
+        first = [self.branch1, self.branch2.layers[0], self.branch3.layers[0]]
+        direct, narrow3, narrow5 = conv_norm_act_side_by_side(first, images)
+        three = nnx.Sequential(*self.branch2.layers[1:])(narrow3)
+        five = nnx.Sequential(*self.branch3.layers[1:])(narrow5)
+        return jnp.concatenate((direct, three, five, self.branch4(pooled)), axis=-1)
 
 
 class GoogLeNet(nnx.Module):

@@ -7,9 +7,11 @@ installed (`jax_models.onednn`; without it, the forms below it):
 
 | operation                                   | form on the CPU                                                       |
 |---------------------------------------------|-----------------------------------------------------------------------|
+| depthwise, 2^20 numbers or more, oneDNN     | oneDNN                                                                |
 | depthwise                                   | one multiply-add per kernel tap                                       |
+| 1x1, 1 GFLOP or more, many rows, oneDNN     | oneDNN                                                                |
 | 1x1                                         | matrix product                                                        |
-| other, groups = 1, with oneDNN              | oneDNN                                                                |
+| other, groups = 1, oneDNN                   | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
 | unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
 | at most 16 channels in                      | `lax.conv`                                                            |
@@ -24,6 +26,7 @@ value and both gradients.
 import contextlib
 import contextvars
 import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -37,6 +40,14 @@ from jax_models import onednn
 # The weight gradient of 3 to 64 channels, 3x3, 32x32, batch 128, takes 6.5 ms as JAX derives it and 23.5 with the roles
 # changed; from 16 channels on the two take the same time alone, and the second less in a whole network.
 FEW_CHANNELS = 16
+
+# Alone, oneDNN takes a half to a tenth of the time of the taps (weight gradient of 728 channels, 4x4, batch 128: 0.4 ms
+# for 3.3), but its call keeps XLA from doing anything else meanwhile: below this size of images no network gains.
+LARGE_DEPTHWISE = 2**20
+
+# XLA's matrix product is as fast, except for the weight gradient of many rows and few channels: 192 to 64 channels,
+# 32x32, batch 128, takes it 32.6 ms, and oneDNN 14.4; 728 to 728, 4x4, 10.9 both.
+LARGE_PRODUCT, MOST_CHANNELS_PER_ROW = 1e9, 32  # FLOP; input times output channels
 
 Pairs = Sequence[tuple[int, int]]
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -72,16 +83,15 @@ def conv(
     pads = _pads(images.shape[1:3], kernel.shape[:2], strides, padding)
     if not _for_cpu():
         return _lax_conv(images, kernel, strides, pads, groups)
-    if groups == images.shape[-1] == kernel.shape[-1] and groups > 1:
+    geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, images.dtype.name, groups)
+    if images.dtype == kernel.dtype and _suits_onednn(geometry) and onednn.available() and onednn.supports(geometry):
+        return onednn.conv(geometry, images, kernel)
+    if geometry.depthwise:
         return _depthwise(_pad(images, pads), kernel, strides)
     if groups > 1:
         return _lax_conv(images, kernel, strides, pads, groups)
     if kernel.shape[:2] == (1, 1):
         return _matmul(_pad(images, pads)[:, :: strides[0], :: strides[1]], kernel[0, 0])
-    if onednn.available():
-        geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, images.dtype.name)
-        if images.dtype == kernel.dtype and onednn.supports(geometry):
-            return onednn.conv(geometry, images, kernel)
     if strides != (1, 1) or kernel.shape[0] > images.shape[1] or kernel.shape[1] > images.shape[2]:
         patches = _patches(_pad(images, pads), kernel.shape[:2], strides)
         return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
@@ -90,6 +100,16 @@ def conv(
     if kernel.shape[2] <= FEW_CHANNELS:
         return _lax_conv(images, kernel, (1, 1), pads)
     return _unit_conv(images, kernel, pads)
+
+
+def _suits_onednn(geometry: onednn.Geometry) -> bool:
+    """Whether a network is faster by it than by XLA's forms."""
+    if geometry.depthwise:
+        return math.prod(geometry.images) >= LARGE_DEPTHWISE
+    if geometry.groups == 1 and geometry.kernel[:2] == (1, 1):
+        rows, weights = math.prod(geometry.features[:3]), math.prod(geometry.kernel)
+        return 2 * rows * weights >= LARGE_PRODUCT and weights <= MOST_CHANNELS_PER_ROW * rows
+    return geometry.groups == 1
 
 
 def max_pool(

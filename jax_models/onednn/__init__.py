@@ -61,7 +61,7 @@ def has_fast_bfloat16() -> bool:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def conv(geometry: Geometry, images: Float[Array, "b h w i"], kernel: Float[Array, "kh kw i o"]):
+def conv(geometry: Geometry, images: Float[Array, "b h w i"], kernel: Float[Array, "kh kw part o"]):
     """Cross-correlates images with a kernel: float (b, y, x, o) of their type."""
     return _call("forward", geometry, geometry.features, images, kernel)
 

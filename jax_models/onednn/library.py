@@ -23,13 +23,17 @@ Direction = Literal["forward", "backward_data", "backward_weights"]
 
 
 class Geometry(NamedTuple):
-    """All that oneDNN needs to know of a convolution. `images` is NHWC, `kernel` HWIO, `pads` (low, high) by axis."""
+    """All that oneDNN needs to know of a convolution. `images` is NHWC, `kernel` HWIO, `pads` (low, high) by axis.
+
+    The input channels of a kernel are those of one of the groups.
+    """
 
     images: tuple[int, ...]
     kernel: tuple[int, ...]
     strides: tuple[int, int]
     pads: tuple[tuple[int, int], tuple[int, int]]
     dtype: str
+    groups: int = 1
 
     @property
     def features(self) -> tuple[int, int, int, int]:
@@ -43,10 +47,15 @@ class Geometry(NamedTuple):
         return (self.images[0], size[0], size[1], self.kernel[3])
 
     @property
+    def depthwise(self) -> bool:
+        """Whether each channel is a group."""
+        return self.groups == self.images[3] == self.kernel[3] > 1
+
+    @property
     def target(self) -> str:
         """A name that no other geometry has."""
         parts = (self.images, self.kernel, self.strides, *self.pads)
-        return "_".join([*("x".join(map(str, part)) for part in parts), self.dtype])
+        return "_".join([*("x".join(map(str, part)) for part in parts), self.dtype, str(self.groups)])
 
 
 class OneDnnError(RuntimeError):
@@ -141,17 +150,21 @@ class Convolution:
 
     def __init__(self, direction: Direction, geometry: Geometry) -> None:
         library, (engine, _) = load(), _engine()
-        (b, h, w, i), (kh, kw, _, o) = geometry.images, geometry.kernel
+        (b, h, w, i), (kh, kw, part, o) = geometry.images, geometry.kernel
         _, y, x, _ = geometry.features
         dtype = DTYPES[geometry.dtype]
 
         def described(dims: Sequence[int], strides: Sequence[int]) -> c_void_p:
-            return _create(library.dnnl_memory_desc_create_with_strides, 4, Dims(*dims), dtype, Dims(*strides))
+            make = library.dnnl_memory_desc_create_with_strides
+            return _create(make, len(dims), Dims(*dims), dtype, Dims(*strides))
 
         images = described((b, i, h, w), (h * w * i, 1, w * i, i))
         features = described((b, o, y, x), (y * x * o, 1, x * o, o))
-        kernel = described((o, i, kh, kw), (1, o, kw * i * o, i * o))
-        free = _create(library.dnnl_memory_desc_create_with_tag, 4, Dims(o, i, kh, kw), dtype, ANY)
+        dims, strides = (o // geometry.groups, part, kh, kw), (1, o, kw * part * o, part * o)
+        if geometry.groups > 1:
+            dims, strides = (geometry.groups, *dims), (o // geometry.groups, *strides)
+        kernel = described(dims, strides)
+        free = _create(library.dnnl_memory_desc_create_with_tag, len(dims), Dims(*dims), dtype, ANY)
         (top, bottom), (left, right) = geometry.pads
         window = Dims(*geometry.strides), Dims(0, 0), Dims(top, left), Dims(bottom, right)
         make = library.dnnl_convolution_forward_primitive_desc_create

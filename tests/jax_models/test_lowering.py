@@ -42,12 +42,16 @@ POOLS = [  # images, window, strides, padding
 ]
 
 
-@pytest.fixture(params=["oneDNN", "XLA alone"])
+@pytest.fixture(params=["oneDNN", "oneDNN for every size", "XLA alone"])
 def with_and_without_onednn(request, monkeypatch):
     if request.param == "XLA alone":
         monkeypatch.setattr(onednn, "available", lambda: False)
     elif not onednn.available():
         pytest.skip("oneDNN is not installed")
+    elif request.param == "oneDNN for every size":
+        monkeypatch.setattr(lowering, "LARGE_DEPTHWISE", 0)
+        monkeypatch.setattr(lowering, "LARGE_PRODUCT", 0)
+        monkeypatch.setattr(lowering, "MOST_CHANNELS_PER_ROW", 1000)
 
 
 def random_arrays(*shapes):

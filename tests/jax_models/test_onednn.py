@@ -242,12 +242,21 @@ def test_its_kernels_are_those_of_lax_in_every_odd_case():
         (height, width), (kh, kw) = rng.integers(3, 9, 2), rng.integers(1, 4, 2)
         (i, o), strides = rng.integers(1, 20, 2), tuple(int(stride) for stride in rng.integers(1, 4, 2))
         pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 3, (2, 2)))
-        images, kernel = arrays((3, int(height), int(width), int(i)), (int(kh), int(kw), int(i), int(o)))
-        geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, "float32")
+        groups = int(rng.choice([1, 1, 2, 3]))
+        i, o = int(i) * groups, int(o) * groups
+        images, kernel = arrays((3, int(height), int(width), i), (int(kh), int(kw), i // groups, o))
+        geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, "float32", groups)
         assert onednn.supports(geometry), geometry
 
-        def plain(images, kernel, strides=strides, pads=pads):
-            return lax.conv_general_dilated(images, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        def plain(images, kernel, strides=strides, pads=pads, groups=groups):
+            return lax.conv_general_dilated(
+                images,
+                kernel,
+                strides,
+                pads,
+                feature_group_count=groups,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
 
         ours, pull = jax.vjp(lambda *given, geometry=geometry: onednn.conv(geometry, *given), images, kernel)
         theirs, pull_theirs = jax.vjp(plain, images, kernel)
