@@ -11,7 +11,7 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | depthwise                                   | one multiply-add per kernel tap                                       |
 | 1x1, 1 GFLOP or more, many rows, oneDNN     | oneDNN                                                                |
 | 1x1                                         | matrix product                                                        |
-| other, groups = 1, oneDNN                   | oneDNN                                                                |
+| other, groups = 1, 50 MFLOP or more, oneDNN | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
 | unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
 | at most 16 channels in                      | `lax.conv`                                                            |
@@ -40,6 +40,10 @@ from jax_models import onednn
 # The weight gradient of 3 to 64 channels, 3x3, 32x32, batch 128, takes 6.5 ms as JAX derives it and 23.5 with the roles
 # changed; from 16 channels on the two take the same time alone, and the second less in a whole network.
 FEW_CHANNELS = 16
+
+# A call of oneDNN takes 40 us more than its work: the narrow networks (preset "quick") infer one image in a half to a
+# third of the time without, AlexNet at full width in 4.4 ms for 5.7.
+LARGE_CONVOLUTION = 5e7  # FLOP
 
 # Alone, oneDNN takes a half to a tenth of the time of the taps (weight gradient of 728 channels, 4x4, batch 128: 0.4 ms
 # for 3.3), but its call keeps XLA from doing anything else meanwhile: below this size of images no network gains.
@@ -106,10 +110,11 @@ def _suits_onednn(geometry: onednn.Geometry) -> bool:
     """Whether a network is faster by it than by XLA's forms."""
     if geometry.depthwise:
         return math.prod(geometry.images) >= LARGE_DEPTHWISE
-    if geometry.groups == 1 and geometry.kernel[:2] == (1, 1):
-        rows, weights = math.prod(geometry.features[:3]), math.prod(geometry.kernel)
-        return 2 * rows * weights >= LARGE_PRODUCT and weights <= MOST_CHANNELS_PER_ROW * rows
-    return geometry.groups == 1
+    rows, weights = math.prod(geometry.features[:3]), math.prod(geometry.kernel)
+    flops = 2 * rows * weights
+    if geometry.kernel[:2] == (1, 1):
+        return geometry.groups == 1 and flops >= LARGE_PRODUCT and weights <= MOST_CHANNELS_PER_ROW * rows
+    return geometry.groups == 1 and flops >= LARGE_CONVOLUTION
 
 
 def max_pool(

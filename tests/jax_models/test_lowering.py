@@ -42,13 +42,14 @@ POOLS = [  # images, window, strides, padding
 ]
 
 
-@pytest.fixture(params=["oneDNN", "oneDNN for every size", "XLA alone"])
+@pytest.fixture(params=["oneDNN", "XLA alone"])
 def with_and_without_onednn(request, monkeypatch):
     if request.param == "XLA alone":
         monkeypatch.setattr(onednn, "available", lambda: False)
     elif not onednn.available():
         pytest.skip("oneDNN is not installed")
-    elif request.param == "oneDNN for every size":
+    else:  # whatever the size
+        monkeypatch.setattr(lowering, "LARGE_CONVOLUTION", 0)
         monkeypatch.setattr(lowering, "LARGE_DEPTHWISE", 0)
         monkeypatch.setattr(lowering, "LARGE_PRODUCT", 0)
         monkeypatch.setattr(lowering, "MOST_CHANNELS_PER_ROW", 1000)
@@ -83,6 +84,25 @@ def test_every_form_of_convolution_equals_lax_in_value_and_both_gradients(images
         return lowering.conv(images, kernel, strides=strides, padding=padding, groups=groups)
 
     assert_close(value_and_pullback(ours, images, kernel), value_and_pullback(plain, images, kernel))
+
+
+@pytest.mark.parametrize(
+    ("images", "kernel", "groups", "called"),
+    [
+        ((128, 8, 8, 64), (3, 3, 64, 64), 1, True),
+        ((1, 8, 8, 64), (3, 3, 64, 64), 1, False),
+        ((128, 32, 32, 192), (1, 1, 192, 64), 1, True),
+        ((128, 4, 4, 728), (1, 1, 728, 728), 1, False),
+        ((128, 4, 4, 728), (3, 3, 1, 728), 728, True),
+        ((128, 4, 4, 96), (3, 3, 1, 96), 96, False),
+    ],
+)
+def test_only_large_convolutions_are_worth_a_call_of_onednn(images, kernel, groups, called):
+    if not onednn.available():
+        pytest.skip("oneDNN is not installed")
+    given = [jax.ShapeDtypeStruct(shape, np.float32) for shape in (images, kernel)]
+    jaxpr = jax.make_jaxpr(lambda *given: lowering.conv(*given, groups=groups))(*given)
+    assert ("jax_models_onednn" in str(jaxpr)) == called
 
 
 @pytest.mark.parametrize(("images", "window", "strides", "padding"), POOLS)

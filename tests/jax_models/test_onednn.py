@@ -22,6 +22,11 @@ pytestmark = pytest.mark.skipif((sys.platform, platform.machine()) != BUILT_FOR,
 SAME = ((1, 1), (1, 1))
 
 
+@pytest.fixture(autouse=True)
+def _small_ones_too(monkeypatch):
+    monkeypatch.setattr(lowering, "LARGE_CONVOLUTION", 0)
+
+
 def arrays(*shapes, dtype=jnp.float32):
     return [jax.random.normal(jax.random.key(seed), shape).astype(dtype) for seed, shape in enumerate(shapes)]
 
@@ -157,6 +162,7 @@ from jax_models import lowering, onednn
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # calls come in the thread that hears signals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 assert onednn.available()
+lowering.LARGE_CONVOLUTION = 0
 images, kernel = jnp.ones((8, 16, 16, 16)), jnp.ones((3, 3, 16, 16))
 def deep(images, kernel):
     for _ in range(20):
@@ -227,7 +233,7 @@ def test_it_works_beside_pytorch_whichever_comes_first():
         code = (
             f"import {order[0]}\nimport {order[1]}\n"
             "import jax.numpy as jnp, torch\nfrom jax_models import lowering, onednn\n"
-            "assert onednn.available()\n"
+            "assert onednn.available()\nlowering.LARGE_CONVOLUTION = 0\n"
             "ours = lowering.conv(jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16)), padding='VALID')\n"
             "theirs = torch.nn.functional.conv2d(torch.ones(2, 16, 8, 8), torch.ones(16, 16, 3, 3))\n"
             "print(float(ours.min()), float(theirs.max()))\n"
