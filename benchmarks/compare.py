@@ -44,7 +44,7 @@ A sweep that was stopped goes on where it was: type the same command again. Fini
 tried again. A cell is known by model, data set, preset, seed, epochs, batch size, recipe and architecture.
 
 examples:
-  python -m benchmarks.compare                                       everything; half an hour on two CPU cores
+  python -m benchmarks.compare                                       everything; under half an hour on two CPU cores
   python -m benchmarks.compare --models lenet5 resnet18 --datasets mnist
   python -m benchmarks.compare --models lenet5 --epochs 1 --out results/try
   python -m benchmarks.compare --seeds 5                             five seeds a cell: adds those that are missing
