@@ -12,6 +12,7 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | 1x1, 1 GFLOP or more, many rows, oneDNN     | oneDNN                                                                |
 | 1x1                                         | matrix product                                                        |
 | other, groups = 1, 50 MFLOP or more, oneDNN | oneDNN                                                                |
+| unpadded, at most 16 channels, oneDNN       | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
 | unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
 | at most 16 channels in                      | `lax.conv`                                                            |
@@ -42,7 +43,7 @@ from jax_models import onednn
 FEW_CHANNELS = 16
 
 # A call of oneDNN takes 40 us more than its work: the narrow networks (preset "quick") infer one image in a half to a
-# third of the time without, AlexNet at full width in 4.4 ms for 5.7.
+# third of the time without, AlexNet at full width in 4.4 ms for 5.7. LeNet-5 does not: 0.14 ms by XLA, 0.08 by oneDNN.
 LARGE_CONVOLUTION = 5e7  # FLOP
 
 # Alone, oneDNN takes a half to a tenth of the time of the taps (weight gradient of 728 channels, 4x4, batch 128: 0.4 ms
@@ -99,7 +100,7 @@ def conv(
     if strides != (1, 1) or kernel.shape[0] > images.shape[1] or kernel.shape[1] > images.shape[2]:
         patches = _patches(_pad(images, pads), kernel.shape[:2], strides)
         return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
-    if max(kernel.shape[2:]) <= FEW_CHANNELS and pads == ((0, 0), (0, 0)):
+    if _suits_rows(geometry):
         return _banded_conv(images, kernel)
     if kernel.shape[2] <= FEW_CHANNELS:
         return _lax_conv(images, kernel, (1, 1), pads)
@@ -114,7 +115,13 @@ def _suits_onednn(geometry: onednn.Geometry) -> bool:
     flops = 2 * rows * weights
     if geometry.kernel[:2] == (1, 1):
         return geometry.groups == 1 and flops >= LARGE_PRODUCT and weights <= MOST_CHANNELS_PER_ROW * rows
-    return geometry.groups == 1 and flops >= LARGE_CONVOLUTION
+    return geometry.groups == 1 and (flops >= LARGE_CONVOLUTION or _suits_rows(geometry))
+
+
+def _suits_rows(geometry: onednn.Geometry) -> bool:
+    """LeNet-5's: stride 1, unpadded, few channels."""
+    unpadded = geometry.strides == (1, 1) and geometry.pads == ((0, 0), (0, 0))
+    return unpadded and max(geometry.kernel[2:]) <= FEW_CHANNELS
 
 
 def max_pool(

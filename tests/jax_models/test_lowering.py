@@ -91,13 +91,14 @@ def test_every_form_of_convolution_equals_lax_in_value_and_both_gradients(images
     [
         ((128, 8, 8, 64), (3, 3, 64, 64), 1, True),
         ((1, 8, 8, 64), (3, 3, 64, 64), 1, False),
+        ((1, 8, 8, 64), (1, 1, 64, 64), 1, False),
         ((128, 32, 32, 192), (1, 1, 192, 64), 1, True),
         ((128, 4, 4, 728), (1, 1, 728, 728), 1, False),
         ((128, 4, 4, 728), (3, 3, 1, 728), 728, True),
         ((128, 4, 4, 96), (3, 3, 1, 96), 96, False),
     ],
 )
-def test_only_large_convolutions_are_worth_a_call_of_onednn(images, kernel, groups, called):
+def test_large_convolutions_are_worth_a_call_of_onednn(images, kernel, groups, called):
     if not onednn.available():
         pytest.skip("oneDNN is not installed")
     given = [jax.ShapeDtypeStruct(shape, np.float32) for shape in (images, kernel)]
