@@ -24,8 +24,8 @@ FORBIDDEN_IMPORTS = {
 # The only files outside space/ that may import PyTorch: the weight converter and the side-by-side timings.
 TORCH_FILES = {
     "jax_models/pretrained/from_torch.py",
-    "benchmarks/speed/race.py",
     "benchmarks/speed/torch_peer.py",
+    "benchmarks/speed/torch_side.py",
     "seq2seq/speed.py",
     "seq2seq/torch_peer.py",
 }

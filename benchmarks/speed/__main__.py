@@ -9,8 +9,7 @@ import itertools
 import json
 import math
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import provenance
-from benchmarks.cells import cell_environment
-from benchmarks.children import messages
 from benchmarks.report.groups import model_title
 from benchmarks.speed.figure import write_figure
 from benchmarks.speed.measurements import Measurements
+from benchmarks.speed.race import Variant, matmul_peak, race
 from jax_models import onednn
 from jax_models.command_line import Parser, positive
 from jax_models.errors import UsageError, run_cli
@@ -38,7 +36,6 @@ COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s
 ORDER = {"preset": PRESETS, "model": tuple(MODELS), "mode": tuple(MODES)}
 LEAST_PAIRS = 7
 NAMED_PACKAGES = ("jax", "jaxlib", onednn.PACKAGE, "torch")
-COMMAND = (sys.executable, "-m", "benchmarks.speed.race")
 
 DESCRIPTION = """\
 Measures every family's full training step (forward, loss, backward, SGD with momentum) and inference beside PyTorch's:
@@ -46,9 +43,9 @@ the same network with the same weights, which is checked, float32, 32x32 images,
 what else the machine does hits both. The ratio is PyTorch's time by ours, the median over all pairs: above 1 we win.
 """
 EPILOG = f"""\
-PyTorch runs in the fastest of four ways, found before: eager or torch.compile, NCHW or channels-last. Both sides have
-the same threads, allocator and process. GFLOP/s counts convolutions and matrix products; a training step counts three
-forward passes. The peak is the fastest float32 matrix product of either side.
+PyTorch runs in the fastest of four ways, found before: eager or torch.compile, NCHW or channels-last. Each side is a
+process of its own, with as many threads and the same allocator. GFLOP/s counts convolutions and matrix products; a
+training step counts three forward passes. The peak is the fastest float32 matrix product of either side.
 
 models:     {" ".join(MODELS)}
 
@@ -95,27 +92,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measure(measurements: Measurements, options: argparse.Namespace, console: Console) -> None:
     """All that was asked for and is not there yet."""
     described = measurements.described
-    threads = described["device"]["cores"]
     if "matmul_gflops" not in described:
-        (peak,) = (message["gflops"] for message in _ask({"threads": threads}, what="the matrix product"))
-        described["matmul_gflops"] = peak
+        described["matmul_gflops"] = matmul_peak()
     console.print(f"matrix product: {described['matmul_gflops']:.0f} GFLOP/s", style="dim", highlight=False)
     settings = {"pairs": options.pairs, "compiled": [False] if options.eager else [False, True]}
+    variants = [
+        Variant(compiled=compiled, channels_last=channels_last)
+        for compiled in settings["compiled"]
+        for channels_last in (False, True)
+    ]
     for preset, model in itertools.product(options.presets, options.models):
         network = {"model": model, "preset": preset}
         modes = [mode for mode in options.modes if not measurements.has(**network, **settings, mode=mode)]
         if modes:
-            request = {**network, **settings, "modes": modes, "threads": threads}
-            for message in _ask(request, what=f"measuring {model_title(model)}, {preset},"):
-                if message.pop("event") == "row":
-                    measurements.add(
-                        {**message, **settings, "peak_share": message["gflops"] / described["matmul_gflops"]}
-                    )
-                    console.print(_line(message), highlight=False, soft_wrap=True)
-
-
-def _ask(request: Row, *, what: str) -> Iterator[Row]:
-    return messages(COMMAND, request, what=what, environment=cell_environment("cpu"))
+            what = f"measuring {model_title(model)}, {preset},"
+            for row in race(network, modes, pairs=options.pairs, variants=variants, what=what):
+                share = row["gflops"] / described["matmul_gflops"]
+                measurements.add({**row, **settings, "peak_share": share})
+                console.print(_line(row), highlight=False, soft_wrap=True)
 
 
 def surroundings() -> Row:

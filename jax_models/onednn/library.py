@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.metadata
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ DTYPES = {"float32": 3, "bfloat16": 2}
 QUERY_IMPLEMENTATION, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_SCRATCHPAD = 8, 131, 132, 136
 SOURCE, RESULT, WEIGHTS, SCRATCHPAD, DIFF_SOURCE, DIFF_RESULT, DIFF_WEIGHTS = 1, 17, 33, 80, 129, 145, 161
 CACHE_LINE = 64
+SMALL = 5e6  # FLOP of a convolution that one thread does sooner than two could be woken, above all on a busy machine
 Dims = c_int64 * 12
 
 Direction = Literal["forward", "backward_data", "backward_weights"]
@@ -50,6 +52,11 @@ class Geometry(NamedTuple):
     def depthwise(self) -> bool:
         """Whether each channel is a group."""
         return self.groups == self.images[3] == self.kernel[3] > 1
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-add."""
+        return 2 * math.prod(self.features[:3]) * math.prod(self.kernel)
 
     @property
     def target(self) -> str:
@@ -94,6 +101,21 @@ def _sleeping_threads() -> Iterator[None]:
     finally:
         if unset:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _threads_for(geometry: Geometry) -> Iterator[None]:
+    """Inside, what this thread asks of oneDNN is made for, or done by, as many threads as the work is worth."""
+    if geometry.flops > SMALL:
+        yield
+        return
+    library = load()
+    usual = library.omp_get_max_threads()
+    library.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        library.omp_set_num_threads(usual)
 
 
 def _check(status: int) -> None:
@@ -149,6 +171,12 @@ class Convolution:
     """
 
     def __init__(self, direction: Direction, geometry: Geometry) -> None:
+        self.geometry = geometry
+        with _threads_for(geometry):
+            self._make(direction)
+
+    def _make(self, direction: Direction) -> None:
+        geometry = self.geometry
         library, (engine, _) = load(), _engine()
         (b, h, w, i), (kh, kw, part, o) = geometry.images, geometry.kernel
         _, y, x, _ = geometry.features
@@ -206,7 +234,7 @@ class Convolution:
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Reads the two arrays at the first two addresses and writes the result to the third."""
-        with _at_work:
+        with _at_work, _threads_for(self.geometry):
             self._run(addresses)
 
     def _run(self, addresses: Sequence[int]) -> None:

@@ -49,6 +49,25 @@ def test_programs_call_it():
     assert "jax_models_onednn" not in str(jaxpr)
 
 
+def test_a_small_one_starts_no_threads_and_a_large_one_does():
+    code = """
+import os, jax, jax.numpy as jnp
+from jax_models import lowering, onednn
+lowering.LARGE_CONVOLUTION = 0
+assert onednn.available()
+def started(size):
+    before = len(os.listdir("/proc/self/task"))
+    lowering.conv(jnp.ones((1, size, size, 8)), jnp.ones((3, 3, 8, 8))).block_until_ready()
+    return len(os.listdir("/proc/self/task")) - before
+(jnp.ones((9, 9)) @ jnp.ones((9, 9))).block_until_ready()
+started(8)  # with it come the threads of the interface
+print(started(16), started(128))
+"""
+    done = run_python(code, OMP_NUM_THREADS="3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "2"]
+
+
 def test_second_gradients_are_those_of_xla():
     images, kernel, direction = arrays((2, 6, 5, 3), (3, 3, 3, 4), (3, 3, 3, 4))
 
