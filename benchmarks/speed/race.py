@@ -1,7 +1,7 @@
 """Two processes side by side, ours and PyTorch's, which are measured in turn: what else the machine does hits both.
 
-Each has its threads to itself. In one process they would not: PyTorch's short steps take up to seven times longer
-there, because the OpenMP library of its threads and the one of ours count each other's.
+Each has its threads to itself. In one process they would not: there one OpenMP library serves PyTorch and our oneDNN,
+and PyTorch's short steps take up to seven times longer.
 """
 
 import dataclasses
