@@ -11,7 +11,7 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | depthwise                                   | one multiply-add per kernel tap                                       |
 | 1x1, 1 GFLOP or more, many rows, oneDNN     | oneDNN                                                                |
 | 1x1                                         | matrix product                                                        |
-| other, groups = 1, of many FLOP, oneDNN     | oneDNN                                                                |
+| other, groups = 1, 50 MFLOP or more, oneDNN | oneDNN                                                                |
 | unpadded, at most 16 channels, oneDNN       | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
 | unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
@@ -42,11 +42,11 @@ from jax_models import onednn
 # changed; from 16 channels on the two take the same time alone, and the second less in a whole network.
 FEW_CHANNELS = 16
 
-# FLOP from which oneDNN is the faster: more on several cores, where its threads and XLA's get in each other's way, than
-# on one. There 2.5e8 for 5e7 makes 41.0, 72.6 and 84.8 ms of the 35.2, 65.7 and 76.3 that the quick training steps of
-# AlexNet, SE-ResNet-18 and GoogLeNet take; on two cores 42.1 and 55 of the last two's 48.8 and 61.9. LeNet-5's small
-# ones are faster by it everywhere: an image takes 0.10 ms, and 0.36 by XLA.
-LARGE_CONVOLUTION, SHARE_ON_ONE_CORE = 2.5e8, 0.2
+# A call of oneDNN costs more than its work. With 2.5e8 for this, AlexNet's quick training step takes 27.9 ms for 22.2
+# on two cores and 41.0 for 35.2 on one, those of the ResNets and GoogLeNet the same on two and more on one (SE-
+# ResNet-18: 72.6 for 65.7); one image at full width 23.9 for 31.0 (GoogLeNet) and 14.6 for 12.6 (ResNet-18).
+# LeNet-5's small ones are faster by it at any size: an image takes 0.10 ms, and 0.36 by XLA.
+LARGE_CONVOLUTION = 5e7  # FLOP
 
 # Alone, oneDNN takes a half to a tenth of the time of the taps (weight gradient of 728 channels, 4x4, batch 128: 0.4 ms
 # for 3.3), but its call keeps XLA from doing anything else meanwhile: below this size of images no network gains.
@@ -118,8 +118,7 @@ def _suits_onednn(geometry: onednn.Geometry) -> bool:
     if geometry.kernel[:2] == (1, 1):
         rows, weights = math.prod(geometry.features[:3]), math.prod(geometry.kernel)
         return geometry.flops >= LARGE_PRODUCT and weights <= MOST_CHANNELS_PER_ROW * rows
-    large = LARGE_CONVOLUTION * (SHARE_ON_ONE_CORE if onednn.cores() == 1 else 1)
-    return geometry.flops >= large or _suits_rows(geometry)
+    return geometry.flops >= LARGE_CONVOLUTION or _suits_rows(geometry)
 
 
 def _suits_rows(geometry: onednn.Geometry) -> bool:

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from jax_models.onednn import library, xla
 from jax_models.onednn.library import PACKAGE, Direction, Geometry, OneDnnError
 
-__all__ = ["PACKAGE", "SWITCH", "Geometry", "available", "conv", "cores", "has_fast_bfloat16", "supports"]
+__all__ = ["PACKAGE", "SWITCH", "Geometry", "available", "conv", "has_fast_bfloat16", "supports"]
 
 SWITCH = "JAX_MODELS_ONEDNN"  # an environment variable; 0 leaves convolutions to XLA
 MOST_CORES = 32  # OpenMP makes a team of so many threads for each of XLA's, which are as many
@@ -33,14 +33,8 @@ def available() -> bool:
     """Whether the library is installed, loads and is wanted, and there is one device: calls are not split over more."""
     if os.environ.get(SWITCH) == "0" or (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return False
-    fits = jax.default_backend() == "cpu" and jax.device_count() == 1 and cores() <= MOST_CORES
+    fits = jax.default_backend() == "cpu" and jax.device_count() == 1 and len(os.sched_getaffinity(0)) <= MOST_CORES
     return fits and library.load() is not None
-
-
-@functools.cache
-def cores() -> int:
-    """How many this process may use: oneDNN has as many threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
