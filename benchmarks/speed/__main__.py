@@ -21,7 +21,7 @@ from benchmarks import provenance
 from benchmarks.report.groups import model_title
 from benchmarks.speed.figure import write_figure
 from benchmarks.speed.measurements import Measurements
-from benchmarks.speed.race import Variant, matmul_peak, race
+from benchmarks.speed.race import matmul_peak, race
 from jax_models import onednn
 from jax_models.command_line import Parser, positive
 from jax_models.errors import UsageError, run_cli
@@ -96,17 +96,12 @@ def _measure(measurements: Measurements, options: argparse.Namespace, console: C
         described["matmul_gflops"] = matmul_peak()
     console.print(f"matrix product: {described['matmul_gflops']:.0f} GFLOP/s", style="dim", highlight=False)
     settings = {"pairs": options.pairs, "compiled": [False] if options.eager else [False, True]}
-    variants = [
-        Variant(compiled=compiled, channels_last=channels_last)
-        for compiled in settings["compiled"]
-        for channels_last in (False, True)
-    ]
     for preset, model in itertools.product(options.presets, options.models):
         network = {"model": model, "preset": preset}
         modes = [mode for mode in options.modes if not measurements.has(**network, **settings, mode=mode)]
         if modes:
             what = f"measuring {model_title(model)}, {preset},"
-            for row in race(network, modes, pairs=options.pairs, variants=variants, what=what):
+            for row in race(network, modes, **settings, what=what):
                 share = row["gflops"] / described["matmul_gflops"]
                 measurements.add({**row, **settings, "peak_share": share})
                 console.print(_line(row), highlight=False, soft_wrap=True)

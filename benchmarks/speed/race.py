@@ -13,12 +13,12 @@ import numpy as np
 
 from benchmarks.cells import cell_environment
 from benchmarks.children import Child
+from benchmarks.speed.side import TRIALS
 from jax_models import onednn
 from jax_models.errors import RunError
 
 Row = dict[str, Any]
 
-TRIALS = 3  # measurements of each variant of PyTorch, the least of which counts
 HOPELESS = 1.5  # times the fastest variant so far: such a one is measured once
 TOLERANCE = 1e-3  # between the logits of the two sides, by the largest of them
 
@@ -44,18 +44,19 @@ def matmul_peak() -> float:
         return max(side.ask(do="peak")["gflops"] for side in (ours, theirs))
 
 
-def race(network: Row, modes: Sequence[str], *, pairs: int, variants: Sequence[Variant], what: str) -> Iterator[Row]:
+def race(network: Row, modes: Sequence[str], *, pairs: int, compiled: Sequence[bool], what: str) -> Iterator[Row]:
     """Measures one network, and gives the row of each mode.
 
     Args:
         network: "model" and "preset".
         pairs: measurements of each side.
-        variants: ways to run PyTorch, of which the fastest counts.
+        compiled: PyTorch is tried eager (False), by `torch.compile` (True), or both; the fastest way counts.
         what: the work in words, for the error.
 
     Raises:
         RunError: the two sides do not compute the same, or one failed.
     """
+    variants = [Variant(compiled=one, channels_last=layout) for one in compiled for layout in (False, True)]
     with _side("our_side", what=what) as ours, _side("torch_side", what=what) as theirs:
         for mode in modes:
             yield _run(ours, theirs, network | {"mode": mode}, pairs=pairs, variants=variants)

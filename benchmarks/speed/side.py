@@ -35,7 +35,7 @@ LABEL_SMOOTHING = 0.1
 CHECKED_IMAGES = 8  # whose logits both sides tell
 LEAST_SECONDS = 0.3  # of a measurement: a quick step is taken as often as this needs
 PEAK_SIZES = (1024, 2048)  # of square matrices, float32
-TRIALS = 3  # measurements of each product, the least of which counts
+TRIALS = 3  # measurements of a product, or of a way to run PyTorch, the least of which counts
 
 
 class Side(abc.ABC):
