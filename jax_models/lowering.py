@@ -11,6 +11,7 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | depthwise                                   | one multiply-add per kernel tap                                       |
 | 1x1, 1 GFLOP or more, many rows, oneDNN     | oneDNN                                                                |
 | 1x1                                         | matrix product                                                        |
+| 3x3, stride 1, 150 MFLOP or more, oneDNN    | oneDNN by Winograd's algorithm, F(4x4, 3x3), if tiles are many enough |
 | other, groups = 1, 50 MFLOP or more, oneDNN | oneDNN                                                                |
 | unpadded, at most 16 channels, oneDNN       | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
@@ -20,8 +21,8 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | other groups                                | `lax.conv`                                                            |
 | max-pooling                                 | maximum of the taps; the gradient reads which tap won                 |
 
-Every form computes the same sums: `tests/jax_models/test_lowering.py` holds each to `lax.conv_general_dilated`, in
-value and both gradients.
+Winograd's algorithm is that of arXiv 1509.09308. Every form computes the same sums, which
+`tests/jax_models/test_lowering.py` holds to `lax.conv_general_dilated`, in value and both gradients.
 """
 
 import contextlib
@@ -55,6 +56,11 @@ LARGE_DEPTHWISE = 2**20
 # XLA's matrix product is as fast, except for the weight gradient of many rows and few channels: 192 to 64 channels,
 # 32x32, batch 128, takes it 32.6 ms, and oneDNN 14.4; 728 to 728, 4x4, 10.9 both.
 LARGE_PRODUCT, MOST_CHANNELS_PER_ROW = 1e9, 32  # FLOP; input times output channels
+
+# Winograd's algorithm multiplies 36 numbers where the sum of 3x3 taps takes 144. All three directions, 128 images: 512
+# to 512 channels, 4x4, take 57 ms for 116; 64 to 64, 32x32, 80 for 135; 16 to 32, 20.0 for 17.9. One image, 16x16, 160
+# to 320: 4.2 ms for 3.6. Its errors are of the same size as those of the sum: both sum in float32.
+LARGE_WINOGRAD, TILE, MANY_TILES = 1.5e8, 4, 64  # FLOP of the sum; pixels, squared, that it computes at once
 
 Pairs = Sequence[tuple[int, int]]
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -91,8 +97,12 @@ def conv(
     if not _for_cpu():
         return _lax_conv(images, kernel, strides, pads, groups)
     geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, images.dtype.name, groups)
-    if images.dtype == kernel.dtype and _suits_onednn(geometry) and onednn.available() and onednn.supports(geometry):
-        return onednn.conv(geometry, images, kernel)
+    if images.dtype == kernel.dtype and _suits_onednn(geometry) and onednn.available():
+        by_winograd = geometry._replace(algorithm="winograd")
+        if _suits_winograd(geometry) and onednn.supports(by_winograd):
+            return onednn.conv(by_winograd, images, kernel)
+        if onednn.supports(geometry):
+            return onednn.conv(geometry, images, kernel)
     if geometry.depthwise:
         return _depthwise(_pad(images, pads), kernel, strides)
     if groups > 1:
@@ -119,6 +129,20 @@ def _suits_onednn(geometry: onednn.Geometry) -> bool:
         rows, weights = math.prod(geometry.features[:3]), math.prod(geometry.kernel)
         return geometry.flops >= LARGE_PRODUCT and weights <= MOST_CHANNELS_PER_ROW * rows
     return geometry.flops >= LARGE_CONVOLUTION or _suits_rows(geometry)
+
+
+def _suits_winograd(geometry: onednn.Geometry) -> bool:
+    """Whether its transforms of images, kernel and features cost less than the multiplications that they save."""
+    b, y, x, o = geometry.features
+    i = geometry.images[3]
+    tiles = -(-y // TILE) * -(-x // TILE)
+    return (
+        (geometry.kernel[:2], geometry.strides, geometry.groups) == ((3, 3), (1, 1), 1)
+        and geometry.flops >= LARGE_WINOGRAD
+        and b * tiles >= MANY_TILES
+        and 2 * y * x >= tiles * TILE**2  # at least half of what the tiles give is asked for
+        and i * o >= FEW_CHANNELS * (i + o)
+    )
 
 
 def _suits_rows(geometry: onednn.Geometry) -> bool:

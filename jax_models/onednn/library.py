@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 PACKAGE, LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
-CPU, IN_ORDER, DIRECT, TRAINING, ANY, USERS_SCRATCHPAD = 1, 1, 1, 64, 1, 1
+CPU, IN_ORDER, TRAINING, ANY, USERS_SCRATCHPAD = 1, 1, 64, 1, 1
+ALGORITHMS = {"direct": 1, "winograd": 2}
 DTYPES = {"float32": 3, "bfloat16": 2}
-QUERY_IMPLEMENTATION, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_SCRATCHPAD = 8, 131, 132, 136
-SOURCE, RESULT, WEIGHTS, SCRATCHPAD, DIFF_SOURCE, DIFF_RESULT, DIFF_WEIGHTS = 1, 17, 33, 80, 129, 145, 161
+QUERY_IMPLEMENTATION, QUERY_SCRATCHPAD, SCRATCHPAD = 8, 136, 80
+# What an array is to a primitive, and what its layout is asked by.
+IMAGES, KERNEL, FEATURES = (1, 129), (33, 131), (17, 133)
+IMAGE_GRADS, KERNEL_GRADS, FEATURE_GRADS = (129, 130), (161, 132), (145, 134)
 CACHE_LINE = 64
 SMALL = 5e6  # FLOP of a convolution that one thread does sooner than two could be woken, above all on a busy machine
 Dims = c_int64 * 12
 
 Direction = Literal["forward", "backward_data", "backward_weights"]
+Algorithm = Literal["direct", "winograd"]
 
 
 class Geometry(NamedTuple):
@@ -36,6 +40,7 @@ class Geometry(NamedTuple):
     pads: tuple[tuple[int, int], tuple[int, int]]
     dtype: str
     groups: int = 1
+    algorithm: Algorithm = "direct"
 
     @property
     def features(self) -> tuple[int, int, int, int]:
@@ -62,7 +67,7 @@ class Geometry(NamedTuple):
     def target(self) -> str:
         """A name that no other geometry has."""
         parts = (self.images, self.kernel, self.strides, *self.pads)
-        return "_".join([*("x".join(map(str, part)) for part in parts), self.dtype, str(self.groups)])
+        return "_".join([*("x".join(map(str, part)) for part in parts), self.dtype, str(self.groups), self.algorithm])
 
 
 class OneDnnError(RuntimeError):
@@ -84,6 +89,7 @@ def load() -> Any:
         with _sleeping_threads():
             library = ctypes.PyDLL(str(path))  # its calls keep Python's lock
         library.dnnl_memory_set_data_handle.argtypes = (c_void_p, c_void_p)
+        library.dnnl_memory_desc_equal.argtypes = (c_void_p, c_void_p)
         library.dnnl_primitive_desc_query_md.restype = c_void_p
         library.dnnl_memory_desc_get_size.restype = c_size_t
         return library
@@ -143,8 +149,8 @@ def _attributes() -> c_void_p:
     return attributes
 
 
-def _memory(description: c_void_p, address: int | None = None) -> c_void_p:
-    return _create(load().dnnl_memory_create, description, _engine()[0], c_void_p(address))
+def _memory(layout: c_void_p) -> c_void_p:
+    return _create(load().dnnl_memory_create, layout, _engine()[0], None)
 
 
 class _Scratchpad:
@@ -167,64 +173,47 @@ _at_work = threading.Lock()  # XLA may call from several threads at once
 class Convolution:
     """One direction of one geometry: primitives made once, then run on the addresses that XLA hands over.
 
-    The kernel's inner layout is oneDNN's choice; it is brought there, or its gradient back, on every call.
+    Where oneDNN's layout of an array is not ours, which is so for every kernel, it is brought there and back on every
+    call.
     """
 
     def __init__(self, direction: Direction, geometry: Geometry) -> None:
         self.geometry = geometry
+        self._given: list[c_void_p] = []
+        self._own: list[tuple[c_void_p, int]] = []  # memories in the scratchpad, and their sizes
         with _threads_for(geometry):
             self._make(direction)
 
     def _make(self, direction: Direction) -> None:
-        geometry = self.geometry
-        library, (engine, _) = load(), _engine()
-        (b, h, w, i), (kh, kw, part, o) = geometry.images, geometry.kernel
-        _, y, x, _ = geometry.features
-        dtype = DTYPES[geometry.dtype]
-
-        def described(dims: Sequence[int], strides: Sequence[int]) -> c_void_p:
-            make = library.dnnl_memory_desc_create_with_strides
-            return _create(make, len(dims), Dims(*dims), dtype, Dims(*strides))
-
-        images = described((b, i, h, w), (h * w * i, 1, w * i, i))
-        features = described((b, o, y, x), (y * x * o, 1, x * o, o))
-        dims, strides = (o // geometry.groups, part, kh, kw), (1, o, kw * part * o, part * o)
-        if geometry.groups > 1:
-            dims, strides = (geometry.groups, *dims), (o // geometry.groups, *strides)
-        kernel = described(dims, strides)
-        free = _create(library.dnnl_memory_desc_create_with_tag, len(dims), Dims(*dims), dtype, ANY)
-        (top, bottom), (left, right) = geometry.pads
-        window = Dims(*geometry.strides), Dims(0, 0), Dims(top, left), Dims(bottom, right)
-        make = library.dnnl_convolution_forward_primitive_desc_create
-        plan = forward = _create(make, engine, TRAINING, DIRECT, images, free, None, features, *window, _attributes())
-        if direction == "backward_data":
-            make = library.dnnl_convolution_backward_data_primitive_desc_create
-            plan = _create(make, engine, DIRECT, images, free, features, *window, forward, _attributes())
-        elif direction == "backward_weights":
-            make = library.dnnl_convolution_backward_weights_primitive_desc_create
-            plan = _create(make, engine, DIRECT, images, free, None, features, *window, forward, _attributes())
+        images, kernel, features = (_describe(self.geometry.dtype, *layout) for layout in _layouts(self.geometry))
+        plan = _plan(direction, self.geometry)
         self.implementation = self._implementation(plan)
-        query = QUERY_DIFF_WEIGHTS if direction == "backward_weights" else QUERY_WEIGHTS
-        inner = c_void_p(library.dnnl_primitive_desc_query_md(plan, query, 0))
-        self._inner_size = library.dnnl_memory_desc_get_size(inner)
-        self._inner = _memory(inner)
-        scratch = c_void_p(library.dnnl_primitive_desc_query_md(plan, QUERY_SCRATCHPAD, 0))
-        self._scratch_size = library.dnnl_memory_desc_get_size(scratch) if scratch else 0
-        self._scratch = _memory(scratch) if self._scratch_size else None
-        if direction == "forward":
-            self._given = first, second, result = _memory(images), _memory(kernel), _memory(features)
-            roles = {SOURCE: first, WEIGHTS: self._inner, RESULT: result}
-        elif direction == "backward_data":
-            self._given = first, second, result = _memory(features), _memory(kernel), _memory(images)
-            roles = {DIFF_RESULT: first, WEIGHTS: self._inner, DIFF_SOURCE: result}
-        else:
-            self._given = first, second, result = _memory(images), _memory(features), _memory(kernel)
-            roles = {SOURCE: first, DIFF_RESULT: second, DIFF_WEIGHTS: self._inner}
-        compute = _step(plan, roles | ({SCRATCHPAD: self._scratch} if self._scratch else {}))
-        if direction == "backward_weights":
-            self._steps = compute, _reorder(inner, kernel, {SOURCE: self._inner, RESULT: result})
-        else:
-            self._steps = _reorder(kernel, inner, {SOURCE: second, RESULT: self._inner}), compute
+        given = {
+            "forward": ((IMAGES, images), (KERNEL, kernel), (FEATURES, features)),
+            "backward_data": ((FEATURE_GRADS, features), (KERNEL, kernel), (IMAGE_GRADS, images)),
+            "backward_weights": ((IMAGES, images), (FEATURE_GRADS, features), (KERNEL_GRADS, kernel)),
+        }[direction]
+        before, after, arguments = [], [], {}
+        for (argument, query), layout in given:
+            inner = _asked(plan, query)
+            outer = arguments[argument] = _memory(layout)
+            self._given.append(outer)
+            if not load().dnnl_memory_desc_equal(layout, inner):
+                ours = arguments[argument] = self._add(inner)
+                if len(self._given) == len(given):
+                    after.append(_reorder(inner, layout, ours, outer))
+                else:
+                    before.append(_reorder(layout, inner, outer, ours))
+        scratch = _asked(plan, QUERY_SCRATCHPAD)
+        if scratch:
+            arguments[SCRATCHPAD] = self._add(scratch)
+        self._steps = [*before, _step(plan, arguments), *after]
+
+    def _add(self, layout: c_void_p) -> c_void_p:
+        """A memory of our own."""
+        memory = _memory(layout)
+        self._own.append((memory, load().dnnl_memory_desc_get_size(layout)))
+        return memory
 
     @staticmethod
     def _implementation(plan: c_void_p) -> str:
@@ -239,11 +228,11 @@ class Convolution:
 
     def _run(self, addresses: Sequence[int]) -> None:
         library, (_, stream) = load(), _engine()
-        inner = _scratchpad.address(self._inner_size + CACHE_LINE + self._scratch_size)
-        scratch = inner + -(-self._inner_size // CACHE_LINE) * CACHE_LINE
-        places = [*zip(self._given, addresses, strict=True), (self._inner, inner)]
-        if self._scratch:
-            places.append((self._scratch, scratch))
+        places = [*zip(self._given, addresses, strict=True)]
+        own = _scratchpad.address(sum(size + CACHE_LINE for _, size in self._own))
+        for memory, size in self._own:
+            places.append((memory, own))
+            own += -(-size // CACHE_LINE) * CACHE_LINE
         for memory, address in places:
             _check(library.dnnl_memory_set_data_handle(memory, address))
         for primitive, count, arguments in self._steps:
@@ -251,15 +240,61 @@ class Convolution:
         _check(library.dnnl_stream_wait(stream))
 
 
-def _step(plan: c_void_p, roles: dict[int, Any]) -> tuple[c_void_p, int, Any]:
-    given = [_Argument(index, memory) for index, memory in roles.items()]
+def _layouts(geometry: Geometry) -> list[tuple[Sequence[int], Sequence[int]]]:
+    """Dimensions in oneDNN's order, and strides as XLA has them: of images, kernel and features."""
+    (b, h, w, i), (kh, kw, part, o) = geometry.images, geometry.kernel
+    _, y, x, _ = geometry.features
+    kernel = (o // geometry.groups, part, kh, kw), (1, o, kw * part * o, part * o)
+    if geometry.groups > 1:
+        kernel = (geometry.groups, *kernel[0]), (o // geometry.groups, *kernel[1])
+    return [((b, i, h, w), (h * w * i, 1, w * i, i)), kernel, ((b, o, y, x), (y * x * o, 1, x * o, o))]
+
+
+def _describe(dtype: str, dims: Sequence[int], strides: Sequence[int] | None) -> c_void_p:
+    """A layout with these strides or, without, one that oneDNN is to choose."""
+    size = len(dims), Dims(*dims), DTYPES[dtype]
+    if strides is None:
+        return _create(load().dnnl_memory_desc_create_with_tag, *size, ANY)
+    return _create(load().dnnl_memory_desc_create_with_strides, *size, Dims(*strides))
+
+
+def _plan(direction: Direction, geometry: Geometry) -> c_void_p:
+    """The primitive's description."""
+    library, (engine, _) = load(), _engine()
+    (top, bottom), (left, right) = geometry.pads
+    if geometry.algorithm == "winograd" and (top, left) != (bottom, right):
+        raise OneDnnError("Winograd's gradient of the images is wrong in this version for pads that differ")
+    (images, kernel, features), fixed = _layouts(geometry), geometry.algorithm == "direct"
+    images = _describe(geometry.dtype, images[0], images[1] if fixed else None)
+    kernel = _describe(geometry.dtype, kernel[0], None)
+    features = _describe(geometry.dtype, features[0], features[1] if fixed else None)
+    algorithm, arrays = ALGORITHMS[geometry.algorithm], (images, kernel, None, features)
+    window = Dims(*geometry.strides), Dims(0, 0), Dims(top, left), Dims(bottom, right)
+    make = library.dnnl_convolution_forward_primitive_desc_create
+    forward = _create(make, engine, TRAINING, algorithm, *arrays, *window, _attributes())
+    if direction == "backward_data":
+        make = library.dnnl_convolution_backward_data_primitive_desc_create
+        return _create(make, engine, algorithm, images, kernel, features, *window, forward, _attributes())
+    if direction == "backward_weights":
+        make = library.dnnl_convolution_backward_weights_primitive_desc_create
+        return _create(make, engine, algorithm, *arrays, *window, forward, _attributes())
+    return forward
+
+
+def _asked(plan: c_void_p, query: int) -> c_void_p:
+    return c_void_p(load().dnnl_primitive_desc_query_md(plan, query, 0))
+
+
+def _step(plan: c_void_p, arguments: dict[int, Any]) -> tuple[c_void_p, int, Any]:
+    given = [_Argument(index, memory) for index, memory in arguments.items()]
     return _create(load().dnnl_primitive_create, plan), len(given), (_Argument * len(given))(*given)
 
 
-def _reorder(before: c_void_p, after: c_void_p, roles: dict[int, Any]) -> tuple[c_void_p, int, Any]:
+def _reorder(before: c_void_p, after: c_void_p, source: c_void_p, result: c_void_p) -> tuple[c_void_p, int, Any]:
     engine, _ = _engine()
     make = load().dnnl_reorder_primitive_desc_create
-    return _step(_create(make, before, engine, after, engine, None), roles)
+    plan = _create(make, before, engine, after, engine, None)
+    return _step(plan, {IMAGES[0]: source, FEATURES[0]: result})
 
 
 @functools.cache

@@ -27,6 +27,9 @@ CONVOLUTIONS = [  # images, kernel, strides, padding, groups
     ((4, 10, 8, 12), (5, 3, 1, 12), (3, 2), "VALID", 12),
     ((4, 8, 8, 12), (3, 3, 4, 6), (1, 1), "SAME", 3),
     ((1, 5, 5, 1), (3, 3, 1, 1), (1, 1), "SAME", 1),
+    ((3, 8, 8, 32), (3, 3, 32, 40), (1, 1), "SAME", 1),
+    ((2, 7, 9, 48), (3, 3, 48, 33), (1, 1), ((1, 0), (0, 1)), 1),
+    ((2, 6, 5, 32), (3, 3, 32, 32), (1, 1), "VALID", 1),
 ]
 POOLS = [  # images, window, strides, padding
     ((3, 8, 8, 4), (2, 2), None, "VALID"),
@@ -52,6 +55,8 @@ def with_and_without_onednn(request, monkeypatch):
         monkeypatch.setattr(lowering, "LARGE_CONVOLUTION", 0)
         monkeypatch.setattr(lowering, "LARGE_DEPTHWISE", 0)
         monkeypatch.setattr(lowering, "LARGE_PRODUCT", 0)
+        monkeypatch.setattr(lowering, "LARGE_WINOGRAD", 0)
+        monkeypatch.setattr(lowering, "MANY_TILES", 0)
         monkeypatch.setattr(lowering, "MOST_CHANNELS_PER_ROW", 1000)
 
 
@@ -104,6 +109,26 @@ def test_large_convolutions_are_worth_a_call_of_onednn(images, kernel, groups, c
     given = [jax.ShapeDtypeStruct(shape, np.float32) for shape in (images, kernel)]
     jaxpr = jax.make_jaxpr(lambda *given: lowering.conv(*given, groups=groups))(*given)
     assert ("jax_models_onednn" in str(jaxpr)) == called
+
+
+@pytest.mark.parametrize(
+    ("images", "kernel", "by_winograd"),
+    [
+        ((128, 8, 8, 64), (3, 3, 64, 64), True),
+        ((128, 4, 4, 512), (3, 3, 512, 512), True),
+        ((128, 2, 2, 512), (3, 3, 512, 512), False),
+        ((128, 32, 32, 16), (3, 3, 16, 32), False),
+        ((128, 16, 16, 64), (5, 5, 64, 64), False),
+        ((1, 16, 16, 160), (3, 3, 160, 320), False),
+        ((1, 32, 32, 128), (3, 3, 128, 192), True),
+    ],
+)
+def test_winograd_takes_over_where_it_saves_more_than_its_transforms_cost(images, kernel, by_winograd):
+    usual = onednn.Geometry((8, 16, 16, 64), (3, 3, 64, 64), (1, 1), ((1, 1), (1, 1)), "float32", algorithm="winograd")
+    if not (onednn.available() and onednn.supports(usual)):
+        pytest.skip("needs oneDNN and AVX-512")
+    given = [jax.ShapeDtypeStruct(shape, np.float32) for shape in (images, kernel)]
+    assert ("_winograd" in str(jax.make_jaxpr(lowering.conv)(*given))) == by_winograd
 
 
 @pytest.mark.parametrize(("images", "window", "strides", "padding"), POOLS)

@@ -20,6 +20,7 @@ BUILT_FOR = ("linux", "x86_64")  # there the extra `test` brings it, and a skip 
 pytestmark = pytest.mark.skipif((sys.platform, platform.machine()) != BUILT_FOR, reason="there is no build for it")
 
 SAME = ((1, 1), (1, 1))
+WINOGRAD = onednn.Geometry((8, 16, 16, 64), (3, 3, 64, 64), (1, 1), SAME, "float32", algorithm="winograd")
 
 
 @pytest.fixture(autouse=True)
@@ -261,6 +262,26 @@ def test_it_works_beside_pytorch_whichever_comes_first():
         assert done.stdout.strip() == "144.0 144.0", done.stderr
 
 
+def assert_equals_lax(geometry):
+    images, kernel = arrays(geometry.images, geometry.kernel)
+
+    def plain(images, kernel):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            images,
+            kernel,
+            geometry.strides,
+            geometry.pads,
+            feature_group_count=geometry.groups,
+            dimension_numbers=numbers,
+        )
+
+    ours, pull = jax.vjp(lambda *given: onednn.conv(geometry, *given), images, kernel)
+    theirs, pull_theirs = jax.vjp(plain, images, kernel)
+    for mine, other in zip((ours, *pull(ours)), (theirs, *pull_theirs(ours)), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4 * np.std(other))
+
+
 def test_its_kernels_are_those_of_lax_in_every_odd_case():
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -269,22 +290,33 @@ def test_its_kernels_are_those_of_lax_in_every_odd_case():
         pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 3, (2, 2)))
         groups = int(rng.choice([1, 1, 2, 3]))
         i, o = int(i) * groups, int(o) * groups
-        images, kernel = arrays((3, int(height), int(width), i), (int(kh), int(kw), i // groups, o))
-        geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, "float32", groups)
+        sizes = (3, int(height), int(width), i), (int(kh), int(kw), i // groups, o)
+        geometry = onednn.Geometry(*sizes, strides, pads, "float32", groups)
         assert onednn.supports(geometry), geometry
+        assert_equals_lax(geometry)
 
-        def plain(images, kernel, strides=strides, pads=pads, groups=groups):
-            return lax.conv_general_dilated(
-                images,
-                kernel,
-                strides,
-                pads,
-                feature_group_count=groups,
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
 
-        ours, pull = jax.vjp(lambda *given, geometry=geometry: onednn.conv(geometry, *given), images, kernel)
-        theirs, pull_theirs = jax.vjp(plain, images, kernel)
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-        for mine, other in zip(pull(ours), pull_theirs(ours), strict=True):
-            np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-3)
+def test_winograds_algorithm_gives_what_lax_does_wherever_it_is_offered():
+    rng = np.random.default_rng(0)
+    offered = 0
+    for _ in range(40):
+        b, height, width, i, o = (int(size) for size in rng.integers((1, 3, 3, 5, 5), (5, 20, 20, 70, 70)))
+        pads = tuple((int(low), int(high)) for low, high in rng.integers(0, 2, (2, 2)))
+        geometry = onednn.Geometry((b, height, width, i), (3, 3, i, o), (1, 1), pads, "float32", algorithm="winograd")
+        if onednn.supports(geometry):
+            offered += 1
+            assert_equals_lax(geometry)
+    assert offered > 5 or not onednn.supports(WINOGRAD)
+
+
+def test_winograds_errors_are_no_larger_than_those_of_a_sum_in_float32():
+    if not onednn.supports(WINOGRAD):
+        pytest.skip("needs AVX-512")
+    images, kernel = arrays(WINOGRAD.images, WINOGRAD.kernel)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2))
+    exact = np.einsum("bhwiyx,yxio->bhwo", windows.astype(np.float64), np.asarray(kernel, np.float64))
+    direct, ours = (
+        np.abs(onednn.conv(geometry, images, kernel) - exact).std()
+        for geometry in (WINOGRAD._replace(algorithm="direct"), WINOGRAD)
+    )
+    assert ours < 4 * direct
