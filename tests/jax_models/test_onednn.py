@@ -69,6 +69,23 @@ print(started(16), started(128))
     assert done.stdout.split() == ["0", "2"]
 
 
+def test_its_threads_sleep_when_there_is_nothing_to_do():
+    code = """
+import os, time, jax.numpy as jnp
+from jax_models import lowering, onednn
+assert onednn.available()
+lowering.conv(jnp.ones((128, 16, 16, 64)), jnp.ones((3, 3, 64, 64))).block_until_ready()
+before = time.process_time()
+time.sleep(0.5)
+print(time.process_time() - before, [name for name in os.environ if name.startswith(("OMP_", "GOMP_"))])
+"""
+    done = run_python(code, OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr
+    seconds, names = done.stdout.split(maxsplit=1)
+    assert float(seconds) < 0.1
+    assert names.strip() == "['OMP_NUM_THREADS']"
+
+
 def test_second_gradients_are_those_of_xla():
     images, kernel, direction = arrays((2, 6, 5, 3), (3, 3, 3, 4), (3, 3, 3, 4))
 
