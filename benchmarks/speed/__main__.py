@@ -35,6 +35,7 @@ MODES = {"train": "training step, 128 images", "infer1": "inference, 1 image", "
 COLUMNS = ("model", "preset", "ours ms", "PyTorch ms", "ratio (range)", "GFLOP/s", "of peak", "compile s", "cached s")
 ORDER = {"preset": PRESETS, "model": tuple(MODELS), "mode": tuple(MODES)}
 LEAST_PAIRS = 7
+COUNTED = "FLOP are those of plain convolutions; Winograd's algorithm does with fewer"
 NAMED_PACKAGES = ("jax", "jaxlib", onednn.PACKAGE, "torch")
 
 DESCRIPTION = """\
@@ -146,13 +147,13 @@ def _origin(described: Row) -> str:
     pairs = sorted({row["pairs"] for row in described["rows"]})
     return (
         f"{described['date'][:10]}, commit {commit}, {device['cpu']}, {device['cores']} cores, {packages}; "
-        f"peak {described['matmul_gflops']:.0f} GFLOP/s; n = {'/'.join(map(str, pairs))} pairs of each"
+        f"peak {described['matmul_gflops']:.0f} GFLOP/s; {COUNTED}; n = {'/'.join(map(str, pairs))} pairs of each"
     )
 
 
 def _rich_table(mode: str, rows: Sequence[Row]) -> Table:
     chosen = [row for row in rows if row["mode"] == mode]
-    caption = f"geometric mean of the ratios {geometric_mean(chosen):.2f}; above 1 ours is faster"
+    caption = f"geometric mean of the ratios {geometric_mean(chosen):.2f}; above 1 ours is faster\n{COUNTED}"
     table = Table(title=MODES[mode], caption=caption, box=box.SIMPLE_HEAD, padding=0)
     for number, column in enumerate(COLUMNS):
         header = column.replace(" ", "\n")  # fits into 80 columns
