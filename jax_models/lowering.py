@@ -13,6 +13,7 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | 1x1                                         | matrix product                                                        |
 | 3x3, stride 1, 150 MFLOP or more, oneDNN    | oneDNN by Winograd's algorithm, F(4x4, 3x3), if tiles are many enough |
 | other, groups = 1, 50 MFLOP or more, oneDNN | oneDNN                                                                |
+| unpadded, at most 8 channels, oneDNN        | oneDNN, with pairs of neighbours as channels, if rows are even        |
 | unpadded, at most 16 channels, oneDNN       | oneDNN                                                                |
 | strided, or window > image                  | patches (im2col), then a matrix product                               |
 | unpadded, at most 16 channels in and out    | banded: rows of the image as channels of a convolution over its height |
@@ -21,8 +22,8 @@ installed (`jax_models.onednn`; without it, the forms below it):
 | other groups                                | `lax.conv`                                                            |
 | max-pooling                                 | maximum of the taps; the gradient reads which tap won                 |
 
-Winograd's algorithm is that of arXiv 1509.09308. Every form computes the same sums, which
-`tests/jax_models/test_lowering.py` holds to `lax.conv_general_dilated`, in value and both gradients.
+Winograd's algorithm is that of arXiv 1509.09308. Every form gives the same result up to rounding:
+`tests/jax_models/test_lowering.py` holds each to `lax.conv_general_dilated`, in value and both gradients.
 """
 
 import contextlib
@@ -58,9 +59,12 @@ LARGE_DEPTHWISE = 2**20
 LARGE_PRODUCT, MOST_CHANNELS_PER_ROW = 1e9, 32  # FLOP; input times output channels
 
 # Winograd's algorithm multiplies 36 numbers where the sum of 3x3 taps takes 144. All three directions, 128 images: 512
-# to 512 channels, 4x4, take 57 ms for 116; 64 to 64, 32x32, 80 for 135; 16 to 32, 20.0 for 17.9. One image, 16x16, 160
-# to 320: 4.2 ms for 3.6. Its errors are of the same size as those of the sum: both sum in float32.
+# to 512 channels, 4x4, take 57 ms for 116; 64 to 64, 32x32, 80 for 135; but 16 to 32, 20.0 for 17.9. One image, 16x16,
+# 160 to 320, which are too few tiles for the kernel's transform: 4.2 ms for 3.6. Its errors against float64 are 1 to 2
+# times those of the sum (0.5 for some weight gradients).
 LARGE_WINOGRAD, TILE, MANY_TILES = 1.5e8, 4, 64  # FLOP of the sum; pixels, squared, that it computes at once
+LEAST_MEAN_CHANNELS = 32  # harmonic mean of those in and out
+MOST_NUMBERS = 2**27  # of images and features, of which it needs copies and transforms: up to 1.7 GB
 
 Pairs = Sequence[tuple[int, int]]
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -98,6 +102,8 @@ def conv(
         return _lax_conv(images, kernel, strides, pads, groups)
     geometry = onednn.Geometry(images.shape, kernel.shape, strides, pads, images.dtype.name, groups)
     if images.dtype == kernel.dtype and _suits_onednn(geometry) and onednn.available():
+        if _suits_pairs(geometry) and onednn.supports(_of_pairs(geometry)):
+            return _conv_of_pairs(geometry, images, kernel)
         by_winograd = geometry._replace(algorithm="winograd")
         if _suits_winograd(geometry) and onednn.supports(by_winograd):
             return onednn.conv(by_winograd, images, kernel)
@@ -141,7 +147,8 @@ def _suits_winograd(geometry: onednn.Geometry) -> bool:
         and geometry.flops >= LARGE_WINOGRAD
         and b * tiles >= MANY_TILES
         and 2 * y * x >= tiles * TILE**2  # at least half of what the tiles give is asked for
-        and i * o >= FEW_CHANNELS * (i + o)
+        and 2 * i * o >= LEAST_MEAN_CHANNELS * (i + o)
+        and math.prod(geometry.images) + math.prod(geometry.features) <= MOST_NUMBERS
     )
 
 
@@ -149,6 +156,30 @@ def _suits_rows(geometry: onednn.Geometry) -> bool:
     """LeNet-5's: stride 1, unpadded, few channels."""
     unpadded = geometry.strides == (1, 1) and geometry.pads == ((0, 0), (0, 0))
     return unpadded and max(geometry.kernel[2:]) <= FEW_CHANNELS
+
+
+def _suits_pairs(geometry: onednn.Geometry) -> bool:
+    """Whether twice as many channels are still few, and rows have an even length, before and after."""
+    even = geometry.images[2] % 2 == 0 and geometry.features[2] % 2 == 0
+    return even and _suits_rows(geometry) and max(geometry.kernel[2:]) <= FEW_CHANNELS // 2
+
+
+def _of_pairs(geometry: onednn.Geometry) -> onednn.Geometry:
+    """The same convolution, with pairs of neighbours in a row as channels."""
+    (b, h, w, i), (kh, kw, _, o) = geometry.images, geometry.kernel
+    return geometry._replace(images=(b, h, w // 2, 2 * i), kernel=(kh, (kw + 1) // 2, 2 * i, 2 * o))
+
+
+def _conv_of_pairs(geometry: onednn.Geometry, images: Images, kernel: Kernel) -> Float[Array, "b y x o"]:
+    """By pairs, because oneDNN computes 16 channels at once, however few there are.
+
+    A pair of results sees one pixel more than one of them: its kernel is the given one at either end of that window.
+    """
+    paired = _of_pairs(geometry)
+    both = [jnp.pad(kernel, ((0, 0), (left, 1 - left), (0, 0), (0, 0))) for left in (0, 1)]
+    pairs = jnp.stack(both, axis=3).reshape(paired.kernel)
+    features = onednn.conv(paired, images.reshape(paired.images), pairs)
+    return jnp.reshape(features, geometry.features)
 
 
 def max_pool(
@@ -216,7 +247,7 @@ def _max_pool_forward(images, window, strides):
 
 def _max_pool_backward(window, strides, residuals, grads):
     chosen, shape = residuals
-    if window == strides:
+    if window == strides and shape[-1] >= FEW_CHANNELS:
         return (_into_windows(grads, chosen, shape, window),)
     grads, chosen = (_spread(array, shape, window, strides, value) for array, value in ((grads, 0), (chosen, -1)))
     pairs = zip(_taps(grads, window, (1, 1)), _taps(chosen, window, (1, 1)), strict=True)
@@ -226,10 +257,11 @@ def _max_pool_backward(window, strides, residuals, grads):
 def _into_windows(grads: Array, chosen: Array, shape: Sequence[int], window: Sequence[int]) -> Array:
     """Puts each gradient where the chosen tap of its window lies, in padded images of a shape; windows do not overlap.
 
-    One pass: VGG-16's quick training step takes 49 ms so, and 53 with the sum over taps that overlapping ones need.
+    One pass, which XLA vectorises over channels, if there are many: VGG-16's quick training step takes 49 ms so, and 53
+    with the sum over taps that overlapping windows need; of LeNet-5's first, of 6 channels, it is 3 ms instead of 1.
     """
     b, y, x, c = grads.shape
-    numbers = np.arange(math.prod(window)).reshape(1, 1, window[0], 1, window[1], 1)
+    numbers = np.arange(math.prod(window), dtype=chosen.dtype).reshape(1, 1, window[0], 1, window[1], 1)
     grads, chosen = (array[:, :, None, :, None] for array in (grads, chosen))
     images = jnp.where(chosen == numbers, grads, 0).reshape(b, y * window[0], x * window[1], c)
     rest = ((0, size - used, 0) for size, used in zip(shape[1:3], images.shape[1:3], strict=True))

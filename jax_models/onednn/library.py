@@ -20,6 +20,7 @@ QUERY_IMPLEMENTATION, QUERY_SCRATCHPAD, SCRATCHPAD = 8, 136, 80
 # What an array is to a primitive, and what its layout is asked by.
 IMAGES, KERNEL, FEATURES = (1, 129), (33, 131), (17, 133)
 IMAGE_GRADS, KERNEL_GRADS, FEATURE_GRADS = (129, 130), (161, 132), (145, 134)
+FROM, TO = 1, 17  # of a reorder
 CACHE_LINE = 64
 SMALL = 5e6  # FLOP of a convolution that one thread does sooner than two could be woken, above all on a busy machine
 Dims = c_int64 * 12
@@ -100,7 +101,9 @@ def load() -> Any:
 def _briefly_spinning_threads() -> Iterator[None]:
     """While the library's OpenMP loads: its threads shall sleep when XLA's have work to do, but not at once.
 
-    In ResNet-18's quick training step the next part of the work follows so soon that it takes 36 ms instead of 45.
+    GNU's OpenMP spins for the second variable's count instead of the five minutes of the first, which raises the count
+    from 100 to 1000 where threads are more than cores: XLA's each have a team. In ResNet-18's quick training step the
+    next part of the work follows so soon that it takes 36 ms instead of 45.
     """
     wanted = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "1000"}
     added = {} if wanted.keys() & os.environ.keys() else wanted
@@ -109,18 +112,15 @@ def _briefly_spinning_threads() -> Iterator[None]:
         yield
     finally:
         for name in added:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 @contextlib.contextmanager
-def _threads_for(geometry: Geometry) -> Iterator[None]:
-    """Inside, what this thread asks of oneDNN is made for, or done by, as many threads as the work is worth."""
-    if geometry.flops > SMALL:
-        yield
-        return
+def _threads(count: int) -> Iterator[None]:
+    """Inside, what this thread asks of oneDNN is made for, or done by, so many threads."""
     library = load()
     usual = library.omp_get_max_threads()
-    library.omp_set_num_threads(1)
+    library.omp_set_num_threads(count)
     try:
         yield
     finally:
@@ -165,6 +165,7 @@ class _Scratchpad:
     def address(self, size: int) -> int:
         """Of this many bytes, good until it is asked again."""
         if len(self._space) < size + CACHE_LINE:
+            self._space = b""  # freed before the next is there
             self._space = ctypes.create_string_buffer(size + CACHE_LINE)
         return -(-ctypes.addressof(self._space) // CACHE_LINE) * CACHE_LINE
 
@@ -176,37 +177,38 @@ _at_work = threading.Lock()  # XLA may call from several threads at once
 class Convolution:
     """One direction of one geometry: primitives made once, then run on the addresses that XLA hands over.
 
-    Where oneDNN's layout of an array is not ours, which is so for every kernel, it is brought there and back on every
-    call.
+    Where oneDNN's layout of an array is not ours, as for most kernels, what it reads is brought into it on every call,
+    and what it writes out of it.
     """
 
     def __init__(self, direction: Direction, geometry: Geometry) -> None:
         self.geometry = geometry
+        self._thread_count = 1 if geometry.flops <= SMALL else load().omp_get_max_threads()  # sizes the scratchpad
         self._given: list[c_void_p] = []
         self._own: list[tuple[c_void_p, int]] = []  # memories in the scratchpad, and their sizes
-        with _threads_for(geometry):
+        with _threads(self._thread_count):
             self._make(direction)
 
     def _make(self, direction: Direction) -> None:
         images, kernel, features = (_describe(self.geometry.dtype, *layout) for layout in _layouts(self.geometry))
-        plan = _plan(direction, self.geometry)
+        plan = _plan(direction, self.geometry, images, features)
         self.implementation = self._implementation(plan)
-        given = {
+        *read, written = {
             "forward": ((IMAGES, images), (KERNEL, kernel), (FEATURES, features)),
             "backward_data": ((FEATURE_GRADS, features), (KERNEL, kernel), (IMAGE_GRADS, images)),
             "backward_weights": ((IMAGES, images), (FEATURE_GRADS, features), (KERNEL_GRADS, kernel)),
         }[direction]
         before, after, arguments = [], [], {}
-        for (argument, query), layout in given:
-            inner = _asked(plan, query)
-            outer = arguments[argument] = _memory(layout)
-            self._given.append(outer)
+        for role, layout in (*read, written):
+            (argument, query), memory = role, _memory(layout)
+            self._given.append(memory)
+            arguments[argument], inner = memory, _asked(plan, query)
             if not load().dnnl_memory_desc_equal(layout, inner):
                 ours = arguments[argument] = self._add(inner)
-                if len(self._given) == len(given):
-                    after.append(_reorder(inner, layout, ours, outer))
+                if role == written[0]:
+                    after.append(_reorder(inner, layout, ours, memory))
                 else:
-                    before.append(_reorder(layout, inner, outer, ours))
+                    before.append(_reorder(layout, inner, memory, ours))
         scratch = _asked(plan, QUERY_SCRATCHPAD)
         if scratch:
             arguments[SCRATCHPAD] = self._add(scratch)
@@ -226,7 +228,7 @@ class Convolution:
 
     def __call__(self, addresses: Sequence[int]) -> None:
         """Reads the two arrays at the first two addresses and writes the result to the third."""
-        with _at_work, _threads_for(self.geometry):
+        with _at_work, _threads(self._thread_count):
             self._run(addresses)
 
     def _run(self, addresses: Sequence[int]) -> None:
@@ -261,16 +263,16 @@ def _describe(dtype: str, dims: Sequence[int], strides: Sequence[int] | None) ->
     return _create(load().dnnl_memory_desc_create_with_strides, *size, Dims(*strides))
 
 
-def _plan(direction: Direction, geometry: Geometry) -> c_void_p:
-    """The primitive's description."""
+def _plan(direction: Direction, geometry: Geometry, images: c_void_p, features: c_void_p) -> c_void_p:
+    """The primitive's description; images and features have these layouts, for Winograd's algorithm any."""
     library, (engine, _) = load(), _engine()
     (top, bottom), (left, right) = geometry.pads
     if geometry.algorithm == "winograd" and (top, left) != (bottom, right):
         raise OneDnnError("Winograd's gradient of the images is wrong in this version for pads that differ")
-    (images, kernel, features), fixed = _layouts(geometry), geometry.algorithm == "direct"
-    images = _describe(geometry.dtype, images[0], images[1] if fixed else None)
-    kernel = _describe(geometry.dtype, kernel[0], None)
-    features = _describe(geometry.dtype, features[0], features[1] if fixed else None)
+    images_dims, kernel_dims, features_dims = (dims for dims, _ in _layouts(geometry))
+    if geometry.algorithm == "winograd":
+        images, features = (_describe(geometry.dtype, dims, None) for dims in (images_dims, features_dims))
+    kernel = _describe(geometry.dtype, kernel_dims, None)
     algorithm, arrays = ALGORITHMS[geometry.algorithm], (images, kernel, None, features)
     window = Dims(*geometry.strides), Dims(0, 0), Dims(top, left), Dims(bottom, right)
     make = library.dnnl_convolution_forward_primitive_desc_create
@@ -297,7 +299,7 @@ def _reorder(before: c_void_p, after: c_void_p, source: c_void_p, result: c_void
     engine, _ = _engine()
     make = load().dnnl_reorder_primitive_desc_create
     plan = _create(make, before, engine, after, engine, None)
-    return _step(plan, {IMAGES[0]: source, FEATURES[0]: result})
+    return _step(plan, {FROM: source, TO: result})
 
 
 @functools.cache

@@ -27,12 +27,17 @@ CONVOLUTIONS = [  # images, kernel, strides, padding, groups
     ((4, 10, 8, 12), (5, 3, 1, 12), (3, 2), "VALID", 12),
     ((4, 8, 8, 12), (3, 3, 4, 6), (1, 1), "SAME", 3),
     ((1, 5, 5, 1), (3, 3, 1, 1), (1, 1), "SAME", 1),
+    ((2, 9, 12, 3), (4, 5, 3, 6), (1, 1), "VALID", 1),
+    ((2, 7, 6, 1), (3, 1, 1, 8), (1, 1), "VALID", 1),
     ((3, 8, 8, 32), (3, 3, 32, 40), (1, 1), "SAME", 1),
     ((2, 7, 9, 48), (3, 3, 48, 33), (1, 1), ((1, 0), (0, 1)), 1),
     ((2, 6, 5, 32), (3, 3, 32, 32), (1, 1), "VALID", 1),
 ]
 POOLS = [  # images, window, strides, padding
     ((3, 8, 8, 4), (2, 2), None, "VALID"),
+    ((3, 8, 8, 16), (2, 2), None, "VALID"),
+    ((3, 9, 7, 16), (3, 2), None, "VALID"),
+    ((3, 9, 7, 17), (2, 2), None, "SAME"),
     ((3, 8, 6, 4), (2, 3), None, "VALID"),
     ((3, 9, 7, 4), (2, 2), None, "VALID"),
     ((3, 9, 7, 4), (2, 2), None, "SAME"),
@@ -118,7 +123,8 @@ def test_large_convolutions_are_worth_a_call_of_onednn(images, kernel, groups, c
         ((128, 4, 4, 512), (3, 3, 512, 512), True),
         ((128, 2, 2, 512), (3, 3, 512, 512), False),
         ((128, 32, 32, 16), (3, 3, 16, 32), False),
-        ((128, 16, 16, 64), (5, 5, 64, 64), False),
+        ((16, 8, 8, 64), (3, 3, 64, 64), False),
+        ((2048, 32, 32, 64), (3, 3, 64, 64), False),
         ((1, 16, 16, 160), (3, 3, 160, 320), False),
         ((1, 32, 32, 128), (3, 3, 128, 192), True),
     ],
@@ -145,9 +151,11 @@ def test_max_pooling_equals_lax_in_value_and_gradient(images, window, strides, p
     assert_close(value_and_pullback(ours, images), value_and_pullback(plain, images))
 
 
-def test_the_gradient_of_max_pooling_goes_to_the_first_of_equal_pixels():
-    grads = jax.grad(lambda images: lowering.max_pool(images, (3, 3), strides=(3, 3)).sum())(jnp.zeros((1, 4, 4, 1)))
-    assert np.ravel(grads).tolist() == [1.0] + [0.0] * 15
+@pytest.mark.parametrize("channels", [1, 16])
+def test_the_gradient_of_max_pooling_goes_to_the_first_of_equal_pixels(channels):
+    images = jnp.zeros((1, 4, 4, channels))
+    grads = jax.grad(lambda images: lowering.max_pool(images, (3, 3), strides=(3, 3)).sum())(images)
+    assert np.ravel(grads).tolist() == [1.0] * channels + [0.0] * 15 * channels
 
 
 @pytest.mark.usefixtures("with_and_without_onednn")
