@@ -31,6 +31,7 @@ import contextvars
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -178,8 +179,8 @@ def _conv_of_pairs(geometry: onednn.Geometry, images: Images, kernel: Kernel) ->
     paired = _of_pairs(geometry)
     both = [jnp.pad(kernel, ((0, 0), (left, 1 - left), (0, 0), (0, 0))) for left in (0, 1)]
     pairs = jnp.stack(both, axis=3).reshape(paired.kernel)
-    features = onednn.conv(paired, images.reshape(paired.images), pairs)
-    return jnp.reshape(features, geometry.features)
+    features: Any = onednn.conv(paired, images.reshape(paired.images), pairs)
+    return features.reshape(geometry.features)
 
 
 def max_pool(
