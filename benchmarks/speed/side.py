@@ -33,13 +33,13 @@ BATCHES: dict[Mode, int] = {"train": BATCH_SIZE, "infer1": 1, "infer128": BATCH_
 RECIPE = OptimizerConfig(optimizer="sgd", peak_learning_rate=0.001, weight_decay=5e-4, momentum=0.9)
 LABEL_SMOOTHING = 0.1
 CHECKED_IMAGES = 8  # whose logits both sides tell
-LEAST_SECONDS = 0.3  # of a measurement: a quick step is taken as often as this needs
+TURN_SECONDS = 0.1  # at least, of a turn: a quick step is taken as often as this needs
 PEAK_SIZES = (1024, 2048)  # of square matrices, float32
-TRIALS = 3  # measurements of a product, or of a way to run PyTorch, the least of which counts
+TRIALS = 3  # turns of a product, the least of which counts
 
 
 class Side(abc.ABC):
-    """One of the two: "prepare" makes a block of one network and mode ready, "measure" times it, "peak" a product."""
+    """One of the two: "prepare" makes a block of a network and mode ready, "measure" times a turn, "peak" products."""
 
     block: Block
     steps: int
@@ -63,7 +63,7 @@ class Side(abc.ABC):
         return told
 
     def measure(self) -> dict[str, Any]:
-        """The mean seconds of a step, of as many as a measurement has."""
+        """The mean seconds of a step, of as many as a turn has."""
         return {"seconds": seconds_of(self.block, self.steps)}
 
     def peak(self) -> dict[str, Any]:
@@ -91,12 +91,12 @@ def serve(side: Side) -> None:
 
 
 def steps_of(block: Block) -> int:
-    """How often a block is run in one measurement; runs it to warm up."""
+    """How often a block is run in one turn; runs it to warm up."""
     block()
     seconds = seconds_of(block, 1)
-    if seconds < LEAST_SECONDS:
+    if seconds < TURN_SECONDS:
         seconds = statistics.median([seconds, seconds_of(block, 1), seconds_of(block, 1)])
-    return math.ceil(LEAST_SECONDS / seconds)
+    return math.ceil(TURN_SECONDS / seconds)
 
 
 def seconds_of(block: Block, steps: int) -> float:
