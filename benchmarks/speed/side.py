@@ -34,6 +34,8 @@ RECIPE = OptimizerConfig(optimizer="sgd", peak_learning_rate=0.001, weight_decay
 LABEL_SMOOTHING = 0.1
 CHECKED_IMAGES = 8  # whose logits both sides tell
 TURN_SECONDS = 0.1  # at least, of a turn: a quick step is taken as often as this needs
+PAUSE_SECONDS = 0.02  # before a turn: the other side's threads may still be spinning
+WARM_UP = 0.25  # of a turn's steps, before the clock starts
 PEAK_SIZES = (1024, 2048)  # of square matrices, float32
 TRIALS = 3  # turns of a product, the least of which counts
 
@@ -63,7 +65,13 @@ class Side(abc.ABC):
         return told
 
     def measure(self) -> dict[str, Any]:
-        """The mean seconds of a step, of as many as a turn has."""
+        """The mean seconds of a step, of as many as a turn has.
+
+        In training a step follows another. Here the other side had the caches and cores before: short steps warm up.
+        """
+        time.sleep(PAUSE_SECONDS)
+        if self.steps > 1:
+            seconds_of(self.block, math.ceil(WARM_UP * self.steps))
         return {"seconds": seconds_of(self.block, self.steps)}
 
     def peak(self) -> dict[str, Any]:
