@@ -156,7 +156,7 @@ def _rich_table(mode: str, rows: Sequence[Row]) -> Table:
     caption = f"geometric mean of the ratios {geometric_mean(chosen):.2f}; above 1 ours is faster\n{COUNTED}"
     table = Table(title=MODES[mode], caption=caption, box=box.SIMPLE_HEAD, padding=0)
     for number, column in enumerate(COLUMNS):
-        header = column.replace(" ", "\n")  # fits into 80 columns
+        header = column.replace(" ", "\n").replace("/", "\n/")  # fits into 80 columns
         table.add_column(header, justify="right" if number > 1 else "left", no_wrap=True, vertical="bottom")
     for row in chosen:
         table.add_row(*_cells(row))
