@@ -37,7 +37,7 @@ TURN_SECONDS = 0.1  # at least, of a turn: a quick step is taken as often as thi
 PAUSE_SECONDS = 0.02  # before a turn: the other side's threads may still be spinning
 WARM_UP = 0.25  # of a turn's steps, before the clock starts
 PEAK_SIZES = (1024, 2048)  # of square matrices, float32
-TRIALS = 3  # turns of a product, the least of which counts
+TRIALS = 20  # turns of a product, the least of which counts
 
 
 class Side(abc.ABC):
