@@ -121,6 +121,20 @@ class SeparableConv(nnx.Module):
         return self.pointwise(self.depthwise(images))
 
 
+class BatchStatistic(nnx.BatchStat):
+    """A recorded mean or variance. Replacing it as a whole does not ask for the sharding of the old and new array.
+
+    JAX searches all that was traced before to answer that for a tracer: GoogLeNet's training step took 3.0 s to trace
+    so, and 1.7 without (two cores).
+    """
+
+    def __setitem__(self, key, value) -> None:
+        if key is Ellipsis:
+            self.set_value(value)
+        else:
+            super().__setitem__(key, value)
+
+
 class BatchNorm(nnx.BatchNorm):
     """Batch normalisation (arXiv 1502.03167) over all but the channel axis, in float32; returns the input's type.
 
@@ -129,6 +143,7 @@ class BatchNorm(nnx.BatchNorm):
 
     def __init__(self, channels: int, *, scale_init=nnx.initializers.ones, epsilon: float = 1e-5, rngs: nnx.Rngs):
         super().__init__(channels, momentum=0.9, epsilon=epsilon, scale_init=scale_init, dtype=jnp.float32, rngs=rngs)
+        self.mean, self.var = (BatchStatistic(statistic[...]) for statistic in (self.mean, self.var))
 
     def __call__(self, features: Float[Array, "*batch c"]) -> Float[Array, "*batch c"]:
         return super().__call__(features).astype(features.dtype)
