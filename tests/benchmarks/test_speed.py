@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,30 @@ def test_both_sides_give_the_same_gradients(name):
     theirs = sorted(float(param.grad.square().sum()) for param in peer.parameters())
     ours = sorted(float((grad**2).sum()) for grad in jax.tree.leaves(grads))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6 * max(theirs))
+
+
+def test_a_pair_takes_turns_until_its_time_is_over(monkeypatch):
+    from benchmarks.speed import race
+
+    monkeypatch.setattr(race, "PAIR_SECONDS", 0.1)
+    assert 2 <= len(race._turns(lambda: time.sleep(0.02))) <= 5
+    assert len(race._turns(lambda: time.sleep(0.2))) == 1
+
+
+@pytest.mark.parametrize(("steps", "runs"), [(1, 1), (2, 3), (8, 10)])
+def test_turns_of_several_steps_warm_up_before_the_clock_starts(steps, runs):
+    from benchmarks.speed.torch_side import TorchSide
+
+    done = []
+
+    def block():
+        time.sleep(0.01 if len(done) < runs - steps else 0.03)  # faster before the clock starts
+        done.append(1)
+
+    side = TorchSide()
+    side.block, side.steps = block, steps
+    assert side.measure()["seconds"] >= 0.03
+    assert len(done) == runs
 
 
 def run_speed(*arguments):

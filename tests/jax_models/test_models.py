@@ -236,6 +236,14 @@ def test_residual_blocks_start_as_identity(name):
     assert (block(images) == images).all()
 
 
+def test_batch_statistics_are_replaced_as_a_whole_or_in_part():
+    mean = layers.BatchNorm(3, rngs=nnx.Rngs(0)).mean
+    mean[...] = jnp.asarray([1.0, 2.0, 3.0])
+    mean[1] = 5.0
+    assert mean[...].tolist() == [1.0, 5.0, 3.0]
+    assert isinstance(mean, nnx.BatchStat)
+
+
 def test_the_same_seed_gives_the_same_parameters_and_another_seed_gives_others():
     first, again, other = (build("lenet5", rngs=nnx.Rngs(seed)) for seed in (0, 0, 1))
     assert (first.head.kernel[...] == again.head.kernel[...]).all()
