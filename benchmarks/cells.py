@@ -3,7 +3,7 @@
 A process for each cell makes its peak memory its own, and keeps a crash, a kill for want of memory or a divergence
 from touching the others. The request is one JSON line on the child's standard input; events come back as JSON lines on
 its standard output; whatever libraries print goes to `OUT/logs/CELL.log`. The input stays open while the parent lives:
-when it closes, the child ends.
+when it closes, the child ends; a byte on it asks the child to end after its epoch, which is then saved.
 
 Cells run side by side, each on its own share of the cores (see `benchmarks.shares`).
 """
@@ -18,12 +18,14 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.results import SCHEMA, Row
+from benchmarks.run_files import file_name
 from benchmarks.shares import Cores
 from benchmarks.signals import held_signals
 from jax_models.recipes import TrainConfig
@@ -32,6 +34,7 @@ Event = dict[str, Any]
 """Progress of a cell: {"event": "step", "done", "total"} or {"event": "epoch"} with the fields of an `EpochRecord`."""
 
 COMMAND = (sys.executable, "-m", "benchmarks.cell_process")
+SECONDS_BETWEEN_LOOKS = 0.25  # at whether the sweep is asked to stop, while no cell has anything to tell
 
 # Big buffers come from one heap and stay there, in huge pages: fresh pages for each call cost 8 % of a ResNet-18 step.
 # That heap is the main thread's (those of other threads hold 64 MiB): programs must run there (`RUN_IN_THIS_THREAD`).
@@ -63,7 +66,7 @@ def identity(config: TrainConfig) -> Row:
 
 def log_path(out: Path, cell: str) -> Path:
     """Where the messages of a cell's process are kept."""
-    return out / "logs" / f"{cell.replace('/', '-')}.log"
+    return out / "logs" / f"{file_name(cell)}.log"
 
 
 class CellProcess:
@@ -79,7 +82,7 @@ class CellProcess:
         cores: Cores = None,
     ) -> None:
         """Starts the child, on these processor cores alone where the system can do that."""
-        self.config, self.ended = config, False
+        self.config, self.ended, self.stopped = config, False, False
         self._result: Row | None = None
         self._rest = b""
         self._log = log_path(out, config.cell)
@@ -97,7 +100,7 @@ class CellProcess:
         if cores and hasattr(os, "sched_setaffinity"):
             with contextlib.suppress(OSError):  # it died at once; its exit code and its log say why
                 os.sched_setaffinity(self._child.pid, cores)
-        request = identity(config) | {"data_dir": str(data_dir) if data_dir else None}
+        request = identity(config) | {"out": str(out), "data_dir": str(data_dir) if data_dir else None}
         assert self._child.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.write(json.dumps(request).encode() + b"\n")
@@ -121,6 +124,13 @@ class CellProcess:
                 events.append(event)
         return events
 
+    def stop(self) -> None:
+        """Asks the child to end when its epoch is done and saved; at once if it does not train yet."""
+        self.stopped = True
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.write(b"s")
+
     @property
     def has_result(self) -> bool:
         """Whether the child has told how it went."""
@@ -143,6 +153,8 @@ class CellProcess:
 
     def end(self) -> None:
         """Ends the child if it still runs, gently at first, takes what it had still written, and frees the pipes."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
         if self._child.poll() is None:
             self._child.terminate()
             try:
@@ -152,10 +164,8 @@ class CellProcess:
                 self._child.wait()
         while not self.ended:
             self.read()
-        for pipe in (self._child.stdin, self._child.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        assert self._child.stdout is not None
+        self._child.stdout.close()
 
 
 def run_cells(
@@ -164,43 +174,60 @@ def run_cells(
     *,
     shares: Sequence[Cores],
     keep: Callable[[Row], None],
+    stop: threading.Event | None = None,
 ) -> Generator[tuple[TrainConfig, Event]]:
     """Runs cells side by side, one on each share of the cores, and tells what happens as it happens.
 
     Each cell's first event is {"event": "start"}, its last {"event": "row", "row": ...}; `keep` has the row by then.
-    Whatever ends the iteration early (close it, or Ctrl-C) ends the children too, and `keep` gets the rows of those
-    that had sent a result. Main thread only.
+    When `stop` is set no cell starts any more, and those at work end after their epoch: {"event": "stopping"}, then a
+    row if that was the last epoch, else {"event": "stopped"}. Whatever ends the iteration early (close it, or Ctrl-C)
+    ends the children too, and `keep` gets the rows of those that had sent a result. Main thread only.
     """
-    waiting, free = collections.deque(todo), collections.deque(shares)
+    waiting, free, stop = collections.deque(todo), collections.deque(shares), stop or threading.Event()
     with selectors.DefaultSelector() as selector:
+
+        def at_work() -> list[CellProcess]:
+            return [cast(CellProcess, key.fileobj) for key in selector.get_map().values()]
+
         try:
-            while waiting or selector.get_map():
-                while waiting and free:
+            while at_work() or (waiting and not stop.is_set()):
+                while waiting and free and not stop.is_set():
                     cores, config = free.popleft(), waiting.popleft()
                     selector.register(start(config, cores), selectors.EVENT_READ, cores)
                     yield config, {"event": "start"}
-                for key, _ in selector.select():
+                for key, _ in selector.select(SECONDS_BETWEEN_LOOKS):
                     process = cast(CellProcess, key.fileobj)
                     with held_signals():
                         events = process.read()
                     for event in events:
                         yield process.config, event
                     if process.ended:
-                        row = process.row()
+                        last = _last_event(process)
                         with held_signals():
-                            keep(row)
+                            if last["event"] == "row":
+                                keep(last["row"])
                             selector.unregister(process)
                             process.end()
                         free.append(key.data)
-                        yield process.config, {"event": "row", "row": row}
+                        yield process.config, last
+                if stop.is_set():
+                    for process in [process for process in at_work() if not process.stopped]:
+                        process.stop()
+                        yield process.config, {"event": "stopping"}
         finally:
             with held_signals():
-                left = [cast(CellProcess, key.fileobj) for key in selector.get_map().values()]
+                left = at_work()
                 for process in left:
                     process.end()
                 for process in left:
                     if process.has_result:
                         keep(process.row())
+
+
+def _last_event(process: CellProcess) -> Event:
+    if process.stopped and not process.has_result:
+        return {"event": "stopped"}
+    return {"event": "row", "row": process.row()}
 
 
 def _cause_of_death(code: int, log: Path) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cells, provenance, results
+from benchmarks import cells, provenance, results, run_files
 from benchmarks.progress import SweepProgress, title
 from benchmarks.shares import Cores, default_shares, equal_shares
+from benchmarks.signals import first_signal_asks
 from jax_models.command_line import Parser, positive
 from jax_models.data import DATASETS, list_datasets, load_dataset
 from jax_models.data.dataset import VALIDATION_FRACTION
@@ -38,10 +39,13 @@ what lands in OUT:
   runs.jsonl            one line per cell with all its measurements, written as soon as the cell ends
   table.md, table.csv   one row per family and data set: mean, standard deviation and n of each metric
   figures/, report.html the same to look at; report.html is one file that can be mailed
+  predictions/          what each run says of every validation and test image, a byte per class
+  weights/              each run's trained weights, as safetensors
   logs/                 what each cell's process printed
 
 A sweep that was stopped goes on where it was: type the same command again. Finished cells are kept, failed ones are
-tried again. A cell is known by model, data set, preset, seed, epochs, batch size, recipe and architecture.
+tried again, and a cell that was at work goes on after its last whole epoch. Ctrl-C waits for that epoch's end; a second
+one does not. A cell is known by model, data set, preset, seed, epochs, batch size, recipe and architecture.
 
 examples:
   python -m benchmarks.compare                                       everything; under half an hour on two CPU cores
@@ -120,6 +124,7 @@ def sweep(
 
     Raises:
         RunError: a data set cannot be had, or a row cannot be written.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; cells at work have saved the epoch that they were in.
     """
     rows = results.read_rows(out)
     finished = results.finished_cells(rows)
@@ -137,15 +142,23 @@ def sweep(
         return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
 
     errors = {}
-    events = cells.run_cells(todo, start, shares=shares, keep=partial(results.append_row, out))
-    with SweepProgress(todo, finished=rows, jobs=len(shares), console=console) as progress, contextlib.closing(events):
+    with first_signal_asks() as stop, contextlib.ExitStack() as stack:
+        events = cells.run_cells(todo, start, shares=shares, keep=partial(_keep, out), stop=stop)
+        stack.enter_context(contextlib.closing(events))
+        progress = stack.enter_context(SweepProgress(todo, finished=rows, jobs=len(shares), console=console))
         for config, event in events:
-            if event["event"] == "row":
-                row = event["row"]
-                if row["status"] != "ok":
-                    errors[config] = row["error"]
+            if event["event"] == "row" and event["row"]["status"] != "ok":
+                errors[config] = event["row"]["error"]
             progress.update(config, event)
+        if stop.is_set():
+            raise KeyboardInterrupt
     return [f"{title(config)}: {errors[config]}" for config in todo if config in errors]
+
+
+def _keep(out: Path, row: results.Row) -> None:
+    results.append_row(out, row)
+    if row["status"] != "failed":  # a failure of the machine's may pass, and the cell goes on
+        run_files.drop_checkpoints(out, [row["cell"]])
 
 
 def choose(words: Sequence[str], allowed: Sequence[str], *, kind: str) -> list[str]:
@@ -178,7 +191,9 @@ def _tidy(out: Path, console: Console, *, fresh: bool) -> None:
         console.print(
             f"{lines} of {out / results.ROWS} moved to {results.TORN}; what is missing runs again", soft_wrap=True
         )
-    if rows := results.read_rows(out):
+    rows = results.read_rows(out)
+    run_files.drop_checkpoints(out, results.finished_cells(rows))  # a kill came between a row and this
+    if rows:
         from benchmarks.report.summary import summarise  # imports plotting, which takes seconds
 
         summarise(rows)  # a row that no report can show is refused before hours of training, not after

@@ -105,6 +105,7 @@ class SweepProgress:
         self._waiting, self._total, self._jobs = list(todo), len(todo), jobs
         self._console, self._estimate = console, TimeEstimate(finished)
         self._running: dict[str, _Running] = {}
+        self._told_to_stop = False
         text = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
         self._bars = Progress(*text, console=console, disable=not console.is_terminal)
         self._sweep = self._bars.add_task("all cells", total=self._total, note="")
@@ -125,6 +126,10 @@ class SweepProgress:
                 self._start(config)
             case "epoch":
                 self._epoch(self._running[config.cell], event)
+            case "stopping":
+                self._stopping(self._running[config.cell])
+            case "stopped":
+                self._bars.remove_task(self._running.pop(config.cell).bar)
             case "row":
                 self._finish(self._running.pop(config.cell), event["row"])
             case _:
@@ -149,6 +154,12 @@ class SweepProgress:
             epoch = f"epoch {event['epoch']}/{epochs}"
             name = f"{running.place} {title(running.config)}"
             self._say(f"{name}: {epoch}{running.validation}, {event['seconds']:.0f} s")
+
+    def _stopping(self, running: _Running) -> None:
+        if not self._told_to_stop:
+            self._told_to_stop = True
+            self._say("Stopping when the running cells' epochs are done and saved; Ctrl-C again stops at once.")
+        running.validation = ", the last"
 
     def _finish(self, running: _Running, row: Row) -> None:
         self._estimate.add(row)

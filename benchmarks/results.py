@@ -20,10 +20,27 @@ SCHEMA = 1
 ROWS = "runs.jsonl"
 TORN = "runs.jsonl.torn"
 
-OWN_ENTRIES = (ROWS, TORN, "table.md", "table.csv", "report.html", "figures", "logs")
+OWN_ENTRIES = (
+    *(ROWS, TORN, "table.md", "table.csv", "report.html", "figures", "logs"),
+    *("predictions", "weights", "checkpoints"),
+)
 """What a sweep writes into its folder. `set_aside` moves these and nothing else: the folder may hold others."""
 
 Row = dict[str, Any]
+
+VARYING = (
+    *("train_seconds", "compile_seconds", "step_ms", "images_per_second", "wall_seconds"),
+    *("peak_memory_bytes", "started", "finished"),
+)
+"""Fields in which a run and its repetition differ: times, memory and dates; so do the seconds in its history."""
+
+
+def repeatable(row: Row) -> Row:
+    """What must be equal when a run is repeated on the same machine, or was stopped and went on."""
+    kept = {name: value for name, value in row.items() if name not in VARYING}
+    if "history" in row:
+        kept["history"] = [{name: x for name, x in one.items() if name != "seconds"} for one in row["history"]]
+    return kept
 
 
 def read_rows(out: Path) -> list[Row]:

@@ -94,6 +94,21 @@ class TrainConfig:
         run = f"{self.model}/{self.dataset}/{self.preset}/s{self.seed}"
         return f"{run}/e{self.epochs}/b{self.batch_size}/{self.recipe_hash}"
 
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "TrainConfig":
+        """A configuration from a row or a description in JSON, which has made lists of the architecture's tuples.
+
+        Raises:
+            KeyError, TypeError: a field is missing, or the recipe has one that this version does not know.
+        """
+        values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
+        architecture = {name: _tuples(value) for name, value in values["architecture"].items()}
+        return cls(**values | {"recipe": Recipe(**values["recipe"]), "architecture": architecture})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
 
 def resolve_config(
     model: str,

@@ -16,12 +16,16 @@ from jax_models.training.loop import EpochRecord
 from jax_models.training.state import TrainState
 
 
+class DamagedCheckpoint(RunError):
+    """A checkpoint cannot be read, or not as it was written."""
+
+
 class Checkpoints:
     """The checkpoints of one run in one folder.
 
     Raises:
         UsageError: the folder holds something else, or the checkpoints of another run.
-        RunError: the newest checkpoint is damaged.
+        DamagedCheckpoint: the newest checkpoint is damaged.
     """
 
     def __init__(self, directory: Path, run: str) -> None:
@@ -72,9 +76,11 @@ class Checkpoints:
         except Exception as error:  # by kind of damage KeyError, ValueError and others, with pages of text
             raise self._damaged(step) from error
 
-    def _damaged(self, step: int) -> RunError:
+    def _damaged(self, step: int) -> DamagedCheckpoint:
         folder = self._directory / str(step)
-        return RunError(f"{folder} is damaged; move it away, and the run goes on from the checkpoint before it")
+        return DamagedCheckpoint(
+            f"{folder} is damaged; move it away, and the run goes on from the checkpoint before it"
+        )
 
     def save(self, state: TrainState, history: list[EpochRecord]) -> None:
         """Writes the state after the last epoch of `history`; returns when it is on the disk.

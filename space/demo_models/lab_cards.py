@@ -7,7 +7,7 @@ from typing import Any
 from jax_models.data import DATASETS
 from jax_models.output import write_text
 from jax_models.registry import MODELS
-from space.labs.network_files import load_weights
+from jax_models.weight_files import load_weights
 
 COMMAND = "python -m space.demo_models.labs"
 

@@ -17,13 +17,13 @@ from jax_models.errors import run_cli
 from jax_models.output import locked, prepare_folder
 from jax_models.recipes import TrainConfig
 from jax_models.registry import MODELS, create_model
+from jax_models.weight_files import arrays_of, filled, save_weights
 from seq2seq.data import make_data
 from seq2seq.scoring import score
 from seq2seq.vocabulary import Symbols
 from space.demo_models import provenance
 from space.demo_models.lab_cards import write_cards
 from space.folders import WEIGHTS
-from space.labs.network_files import arrays_of, filled, save_weights
 
 DESCRIPTION = """\
 Trains what is missing of the vision lab's networks and of the attention lab's model, by the usual recipes, the quick

@@ -1,9 +1,7 @@
 """The project's own trained models in memory, ready to answer. Imports JAX, so import it when a lab is used."""
 
-import dataclasses
 import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +18,15 @@ from jax_models.data import DATASETS, DatasetSpec
 from jax_models.data.batches import pad_to_image_size
 from jax_models.errors import RunError
 from jax_models.evaluation import predict_probabilities
-from jax_models.recipes import Recipe, TrainConfig
+from jax_models.recipes import TrainConfig
 from jax_models.registry import MODELS
 from jax_models.training.checkpoint import Checkpoints
 from jax_models.training.optim import make_optimizer
 from jax_models.training.state import Network, TrainState, Variables, create_state, final_variables, take_apart
+from jax_models.weight_files import filled, load_weights
 from seq2seq.decoding import WIDTH, search
 from seq2seq.vocabulary import EOS, PAD, Characters, Symbols
 from space.labs.checkpoints import Checkpoint
-from space.labs.network_files import filled, load_weights
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def load_classifier(checkpoint: Checkpoint) -> Classifier:
     from_file = checkpoint.path.is_file()
     arrays, about = load_weights(checkpoint.path) if from_file else ({}, _result(checkpoint))
     try:
-        config = _config(about)
+        config = TrainConfig.from_fields(about)
         spec, family = DATASETS[config.dataset], MODELS[config.model]
 
         def new() -> nnx.Module:
@@ -170,13 +168,6 @@ def _vocabulary(about: dict[str, Any]) -> Symbols:
 
 def _result(checkpoint: Checkpoint) -> dict[str, Any]:
     return json.loads((checkpoint.path / "result.json").read_text(encoding="utf-8"))
-
-
-def _config(about: Mapping[str, Any]) -> TrainConfig:
-    """What a run was asked for; JSON has made lists of the architecture's tuples."""
-    fields = {field.name: about[field.name] for field in dataclasses.fields(TrainConfig)}
-    architecture = {name: tuple(v) if isinstance(v, list) else v for name, v in fields["architecture"].items()}
-    return TrainConfig(**fields | {"recipe": Recipe(**fields["recipe"]), "architecture": architecture})
 
 
 def _restored(

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cells, compare, results
+from benchmarks import cells, compare, results, run_files
+from benchmarks.predictions import load_predictions
 from jax_models.errors import UsageError
 from jax_models.output import locked
 from jax_models.recipes import resolve_config
+from jax_models.weight_files import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Path(__file__).with_name("tiny")
@@ -179,6 +181,8 @@ def check_row(row: results.Row) -> None:
     if hasattr(os, "sched_getaffinity"):
         assert row["device"]["cores"] == 1, "a lone cell, too, is held to one core"
     assert len(row["data_hashes"]) == 4
+    assert row["predictions"]["path"].startswith("predictions/lenet5-mnist-quick-s0-")
+    assert row["weights"]["path"].endswith(".safetensors")
     json.dumps(row, allow_nan=False)
 
 
@@ -219,3 +223,82 @@ def test_a_stopped_sweep_leaves_no_process_behind_and_frees_its_folder(number, c
         assert stderr == "error: interrupted; finished work is kept, run the same command to go on\n"
     with locked(tmp_path / "out"):
         assert results.read_rows(tmp_path / "out") == []
+
+
+THREE_EPOCHS = ("--epochs", "3")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The row of a cell of three epochs that nothing disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert run_sweep(out, *THREE_EPOCHS).returncode == 0
+    assert not list((out / "checkpoints").iterdir()), "a finished cell needs no checkpoints"
+    (row,) = results.read_rows(out)
+    predictions = load_predictions(run_files.checked_path(out, row["predictions"]))
+    assert predictions["test"].correct.mean() == row["test"]["accuracy"]
+    assert predictions["validation"].correct.mean() == row["validation"]["accuracy"]
+    arrays, described = load_weights(run_files.checked_path(out, row["weights"]))
+    assert sum(array.size for array in arrays.values()) == row["num_params"]
+    assert described["test"] == row["test"]
+    return row
+
+
+def saved_epochs(out: Path) -> list[str]:
+    return [path.name for path in out.glob("checkpoints/*/[0-9]*")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_waits_for_the_epochs_end_and_the_same_command_goes_on_after_it(number, tmp_path, undisturbed):
+    out = tmp_path / "out"
+    sweep = start_sweep(out, *THREE_EPOCHS, fault="slow")
+    wait_for(lambda: sweep.poll() is not None or "1" in saved_epochs(out))
+    sweep.send_signal(number)
+    stdout, stderr = sweep.communicate(timeout=60)
+    assert (sweep.returncode, stderr) == (
+        130,
+        "error: interrupted; finished work is kept, run the same command to go on\n",
+    )
+    assert "Stopping when the running cells' epochs are done" in stdout
+    assert "epoch 2/3" in stdout
+    assert sorted(saved_epochs(out)) == ["1", "2"]
+    assert results.read_rows(out) == []
+
+    again = run_sweep(out, *THREE_EPOCHS)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "epoch 1/3" not in again.stdout
+    (row,) = results.read_rows(out)
+    assert results.repeatable(row) == results.repeatable(undisturbed)
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    out = tmp_path / "out"
+    sweep = start_sweep(out, "--epochs", "200", fault="slow")
+    wait_for(lambda: sweep.poll() is not None or "1" in saved_epochs(out))
+    sweep.send_signal(signal.SIGINT)
+    wait_for(lambda: "Stopping" in sweep.stdout.readline())
+    sweep.send_signal(signal.SIGINT)
+    _, stderr = sweep.communicate(timeout=15)
+    assert sweep.returncode == 130
+    assert "interrupted" in stderr
+
+
+@pytest.mark.parametrize("damage", ["truncated", "of other code"])
+def test_checkpoints_that_do_not_serve_cost_their_epochs_and_nothing_else(damage, tmp_path, undisturbed):
+    out = tmp_path / "out"
+    sweep = start_sweep(out, *THREE_EPOCHS, fault="slow")
+    wait_for(lambda: sweep.poll() is not None or "1" in saved_epochs(out))
+    sweep.kill()
+    sweep.communicate()
+    (folder,) = (out / "checkpoints").iterdir()
+    if damage == "truncated":
+        for file in [path for path in folder.rglob("*") if path.is_file()]:
+            os.truncate(file, file.stat().st_size // 2)
+    else:
+        folder.rename(folder.with_name(folder.name.partition("@")[0] + "@0123456789ab"))
+    again = run_sweep(out, *THREE_EPOCHS)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "epoch 1/3" in again.stdout
+    (row,) = results.read_rows(out)
+    assert results.repeatable(row) == results.repeatable(undisturbed)
+    assert not list((out / "checkpoints").iterdir())

@@ -11,8 +11,8 @@ from flax import nnx
 import seq2seq
 from jax_models import create_model, fit, resolve_config
 from jax_models.data import DATASETS, Dataset
+from jax_models.weight_files import filled, named_leaves, save_weights
 from seq2seq.vocabulary import Symbols
-from space.labs.network_files import filled, named_leaves, save_weights
 
 
 def network_file(folder: Path, *, model: str = "lenet5", dataset: str = "mnist", score: float = 0.5) -> Path:

@@ -20,13 +20,13 @@ from jax_models.data.batches import pad_to_image_size
 from jax_models.errors import RunError
 from jax_models.evaluation import predict_probabilities
 from jax_models.training.state import take_apart
+from jax_models.weight_files import load_weights, save_weights
 from space import folders
 from space.demo_models.lab_cards import write_cards
 from space.demo_models.labs import train_network
 from space.jobs import Job, Stopped
 from space.labs import checkpoints
 from space.labs.checkpoints import find_checkpoints, search_folders, without_folder
-from space.labs.network_files import load_weights, save_weights
 from space.labs.networks import load_classifier, load_reader
 from space.labs.shelf import Shelf
 

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,18 @@ def misbehave() -> None:
             raise SystemExit("gone early")
         case "hang":
             time.sleep(120)
+
+
+def slowed(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `fit` with which, if TINY_FAULT is "slow", each step takes a tenth of a second."""
+    tell = options["on_step"]
+
+    def on_step(done: int, total: int) -> None:
+        if os.environ.get("TINY_FAULT") == "slow":
+            time.sleep(0.1)
+        tell(done, total)
+
+    return options | {"on_step": on_step}
 
 
 def _draw(count: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

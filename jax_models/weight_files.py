@@ -48,15 +48,20 @@ def filled(new: Callable[[], Module], arrays: dict[str, np.ndarray]) -> Module:
     return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(variables), leaves))
 
 
-def save_weights(path: Path, arrays: dict[str, np.ndarray], description: dict[str, Any]) -> None:
-    """Writes one file; a kill leaves the file that was there.
+def save_weights(path: Path, arrays: dict[str, np.ndarray], description: Any) -> None:
+    """Writes one file, its description as JSON; a kill leaves the file that was there.
 
     Raises:
         RunError: it cannot be written.
     """
-    tensors = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(tensors, metadata={KEY: json.dumps(description, sort_keys=True)}))
+    write_bytes(path, weights_bytes(arrays, description))
+
+
+def weights_bytes(arrays: dict[str, np.ndarray], description: Any) -> bytes:
+    """The content of such a file; equal arrays and descriptions give equal bytes."""
+    tensors = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    return save(tensors, metadata={KEY: json.dumps(description, sort_keys=True)})
 
 
 def load_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
