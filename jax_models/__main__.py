@@ -1,6 +1,7 @@
 """`python -m jax_models`: trains one model on one data set, epoch by epoch, and can be stopped at any time."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
@@ -17,11 +18,12 @@ from rich.table import Table
 from jax_models.classification import FitResult, fit
 from jax_models.command_line import Parser, not_negative, positive
 from jax_models.data import Dataset, list_datasets, load_dataset
-from jax_models.errors import RunError, run_cli
+from jax_models.errors import RunError, UsageError, run_cli
 from jax_models.evaluation import Evaluation, evaluate
 from jax_models.output import locked, prepare_folder, write_text
 from jax_models.recipes import TrainConfig, resolve_config
 from jax_models.registry import MODELS, list_models
+from jax_models.training.distributed import OPTIONS, Cluster, join, together
 from jax_models.training.loop import EpochRecord
 
 DESCRIPTION = """\
@@ -41,6 +43,7 @@ examples:
   python -m jax_models --model resnet18 --dataset cifar10
   python -m jax_models --model lenet5 --dataset mnist --epochs 1 --out out/try
   python -m jax_models --model vgg16 --dataset cifar10 --preset full --seed 3      the paper's width; wants a GPU
+  srun python -m jax_models --model vgg16 --dataset cifar10 --distributed          one run on all devices of a cluster
 
 All families on all data sets, side by side: python -m benchmarks.compare --help
 """
@@ -50,26 +53,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
     Raises:
-        UsageError: a wrong option, a folder that cannot be written, or checkpoints there of another run.
-        RunError: the data cannot be had, JAX does not start, or the training diverged.
+        UsageError: a wrong option, a folder that cannot be written, checkpoints there of another run, no cluster.
+        RunError: the data cannot be had, JAX does not start, the training diverged, or another process failed.
     """
     options = _parser().parse_args(arguments)
-    config = _config(options)
+    config = _config(options)  # names and numbers are checked before the device is asked for
+    cluster = Cluster(options.coordinator, options.num_processes, options.process_id)
+    if options.distributed:
+        join(cluster)
+    elif cluster.named:
+        raise UsageError(f"{OPTIONS} are for --distributed; add it, or leave them out")
+    if not _on_cpu():
+        config = _config(options, preset="full")
     out = options.out or Path("out") / config.cell.replace("/", "-")
-    prepare_folder(out)
-    with locked(out):
-        _train(config, out=out, data_dir=options.data_dir)
+    with contextlib.ExitStack() as held:
+        with together():
+            prepare_folder(out)
+            if jax.process_index() == 0:
+                held.enter_context(locked(out))
+            dataset = load_dataset(config.dataset, data_dir=options.data_dir, progress=jax.process_index() == 0)
+        _train(config, dataset, out=out)
 
 
-def _config(options: argparse.Namespace) -> TrainConfig:
-    """The request as a configuration; names and numbers are checked before the device is asked for."""
-
-    def resolve(preset: str) -> TrainConfig:
-        lengths = {name: getattr(options, name) for name in ("seed", "epochs", "batch_size")}
-        return resolve_config(options.model, options.dataset, preset=preset, **lengths)
-
-    config = resolve(options.preset or "quick")
-    return config if _on_cpu() or options.preset else resolve("full")
+def _config(options: argparse.Namespace, *, preset: str = "quick") -> TrainConfig:
+    """The request as a configuration, of this preset unless the user has chosen another."""
+    lengths = {name: getattr(options, name) for name in ("seed", "epochs", "batch_size")}
+    return resolve_config(options.model, options.dataset, preset=options.preset or preset, **lengths)
 
 
 def _on_cpu() -> bool:
@@ -80,12 +89,15 @@ def _on_cpu() -> bool:
         raise RunError(f"JAX does not start: {reason} (JAX_PLATFORMS=cpu chooses the CPU)") from error
 
 
-def _train(config: TrainConfig, *, out: Path, data_dir: Path | None) -> None:
-    console = Console()
-    dataset = load_dataset(config.dataset, data_dir=data_dir)
+def _train(config: TrainConfig, dataset: Dataset, *, out: Path) -> None:
+    """All processes compute all of it, the sums over the others' devices included; the first one tells and writes."""
+    first = jax.process_index() == 0
+    console = Console(quiet=not first)
     fitted = _fit_visibly(config, dataset, checkpoint_dir=out / "checkpoints", console=console)
     validation = evaluate(fitted.model, dataset.validation, dataset.spec)
     test = evaluate(fitted.model, dataset.test, dataset.spec)
+    if not first:
+        return
     result = describe(config, fitted, validation=validation, test=test)
     write_text(out / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     console.print(_table(config, dataset, {"validation": validation, "test": test}))
@@ -167,6 +179,14 @@ def _parser() -> Parser:
         metavar="DIR",
         help="TFDS data directory (default: TFDS_DATA_DIR or ~/tensorflow_datasets)",
     )
+    add(
+        "--distributed",
+        action="store_true",
+        help="one run over several processes: type the same command in each, with an --out that all of them share",
+    )
+    add("--coordinator", metavar="HOST:PORT", help="address of process 0 (default: as Slurm, Open MPI or the TPU says)")
+    add("--num-processes", type=positive, metavar="N", help="how many there are (default: likewise)")
+    add("--process-id", type=not_negative, metavar="I", help="which of them this is, from 0 (default: likewise)")
     return parser
 
 

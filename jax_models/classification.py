@@ -23,7 +23,8 @@ from jax_models.evaluation import cross_entropy, predict_probabilities
 from jax_models.recipes import Recipe, TrainConfig
 from jax_models.registry import MODELS
 from jax_models.training.checkpoint import Checkpoints
-from jax_models.training.devices import data_mesh
+from jax_models.training.devices import data_mesh, of_first_process, place
+from jax_models.training.distributed import check_same
 from jax_models.training.loop import Diverged, EpochRecord, TrainStep
 from jax_models.training.metrics import MetricSums, classification_sums
 from jax_models.training.optim import learning_rate_schedule, make_optimizer
@@ -79,20 +80,23 @@ def fit(
 ) -> FitResult:
     """Trains `config.model` on the data set's train split; looks at its validation split after every epoch.
 
-    Runs on the local devices, as many as divide the batch: it is split over them, the state is on each. With
-    `checkpoint_dir`, every epoch is saved there, and a run that finds its own checkpoints goes on from the last one; on
-    a CPU to the same weights bit for bit.
+    Runs on the local devices, as many as divide the batch: it is split over them, the state is on each. Where several
+    processes have joined (`training.distributed`), all must call this with the same arguments, and it runs on the
+    devices of all. With `checkpoint_dir`, every epoch is saved there, and a run that finds its own checkpoints goes on
+    from the last one; on a CPU to the same weights bit for bit.
 
     Args:
         on_epoch: called with each finished epoch's record.
         on_step: called with (steps done, steps in all) after each step.
 
     Raises:
-        UsageError: the batch is larger than the split, or the checkpoints are of another run.
+        UsageError: the batch is larger than the split or does not divide among the processes, these were asked for
+            different runs, or the checkpoints are of another run.
         RunError: a checkpoint is damaged or cannot be written.
         Diverged: the loss is no longer finite.
     """
     use_compilation_cache()
+    check_same(config.cell)
     count = len(dataset.train.labels)
     if config.batch_size > count:
         raise UsageError(f"batch size {config.batch_size} is larger than the {count} training images")
@@ -101,15 +105,16 @@ def fit(
 
     tx = make_optimizer(config.recipe)
     key_init, key_order, key_steps = jax.random.split(jax.random.key(config.seed), 3)
-    network, params, batch_stats = take_apart(_new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)))
+    network, params, batch_stats = take_apart(new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)))
+    params, batch_stats = of_first_process((params, batch_stats))
     state = create_state(params, batch_stats, tx, key=key_steps, average=config.recipe.ema_decay > 0)
-    state = jax.device_put(state, everywhere)
+    state = place(state, everywhere)
 
     started = time.perf_counter()
     step = _compile_step(
         make_train_step(network, tx, recipe=config.recipe, compute_dtype=compute_dtype(mesh.devices[0])),
         state,
-        data=jax.device_put(_training_data(dataset, config.recipe), everywhere),
+        data=place(_training_data(dataset, config.recipe), everywhere),
         indices=jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=split_over_devices),
     )
     one_image = pad_to_image_size(dataset.validation.images[:1])
@@ -122,7 +127,7 @@ def fit(
     def batches(epoch: int) -> Iterator[tuple[Array, np.float32]]:
         order = shuffled_batches(count, config.batch_size, key=jax.random.fold_in(key_order, epoch))
         for indices, rate in zip(order, rates[epoch * steps : (epoch + 1) * steps], strict=True):
-            yield jax.device_put(indices, split_over_devices), rate
+            yield place(indices, split_over_devices), rate
 
     outcome = run_epochs(
         step,
@@ -184,7 +189,8 @@ def make_train_step(
     return train_step
 
 
-def _new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx.Module:
+def new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx.Module:
+    """The untrained network of a configuration, in training mode."""
     constructor = MODELS[config.model].constructor
     return constructor(len(spec.classes), in_channels=spec.shape[-1], rngs=rngs, **config.architecture)
 

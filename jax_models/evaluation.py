@@ -17,6 +17,7 @@ from jax_models.compilation import jit
 from jax_models.data import DatasetSpec, Split
 from jax_models.data.augment import normalize
 from jax_models.data.batches import pad_to_image_size, padded_batches
+from jax_models.training.devices import fetch, place
 from jax_models.training.state import Network, Variables, take_apart
 
 BATCH_SIZE = 500  # divides all test and validation splits; activations of 500 images fit anywhere
@@ -54,7 +55,8 @@ def predict_probabilities(
 ) -> Float[np.ndarray, "n k"]:
     """Class probabilities of all images, in order; one compiled function serves every split and every run.
 
-    The batches are split over the devices that hold the parameters.
+    The batches are split over the devices that hold the parameters; if those are of several processes, all must call
+    this with the same images, and all get the answers to all of them.
     """
     predict = _predictor()
     mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
@@ -64,10 +66,10 @@ def predict_probabilities(
         placement = placement.update(spec=jax.sharding.PartitionSpec(axes))
         batch_size += -batch_size % placement.mesh.size
     batches = [
-        predict(network, params, batch_stats, jax.device_put(batch, placement), mean, std)
+        predict(network, params, batch_stats, place(batch, placement), mean, std)
         for batch in padded_batches(images, batch_size)
     ]
-    return np.concatenate(jax.device_get(batches))[: len(images)]
+    return np.concatenate(fetch(batches))[: len(images)]
 
 
 def cross_entropy(probabilities: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jax_models.errors import RunError, UsageError
+from jax_models.training.distributed import together
 from jax_models.training.loop import EpochRecord
 from jax_models.training.state import TrainState
 
@@ -24,7 +25,7 @@ class Checkpoints:
     """The checkpoints of one run in one folder.
 
     Raises:
-        UsageError: the folder holds something else, or the checkpoints of another run.
+        UsageError: the folder holds something else, or the checkpoints of another run; or some processes do not see it.
         DamagedCheckpoint: the newest checkpoint is damaged.
     """
 
@@ -39,6 +40,12 @@ class Checkpoints:
             preservation_policy=keep,
             cleanup_tmp_directories=True,
         )
+        with together():  # each process writes its part of a checkpoint, and the first puts the parts together
+            if not self._directory.is_dir():
+                raise UsageError(
+                    f"process 0 made {self._directory} and process {jax.process_index()} does not see it; "
+                    "checkpoints need a folder that all processes share"
+                )
 
     def check(self) -> tuple[int, dict[str, Any]] | None:
         """The last step, if there is one, and what was saved beside it; quick, so that errors come before long work.
