@@ -1,0 +1,1 @@
+"""What stored predictions say beyond accuracy: calibration, ROC and PR curves, hard examples, Pareto fronts."""
