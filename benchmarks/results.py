@@ -22,7 +22,7 @@ TORN = "runs.jsonl.torn"
 
 OWN_ENTRIES = (
     *(ROWS, TORN, "table.md", "table.csv", "report.html", "figures", "logs"),
-    *("predictions", "weights", "checkpoints"),
+    *("pairs.csv", "versions.csv", "predictions", "weights", "checkpoints", "derived", "tracking"),
 )
 """What a sweep writes into its folder. `set_aside` moves these and nothing else: the folder may hold others."""
 
@@ -58,8 +58,12 @@ def append_row(out: Path, row: Row) -> None:
         RunError: it could not be written (disk full, quota, read-only). The file is then as it was before.
         ValueError: the row holds NaN or infinity, which JSON does not know.
     """
+    append_line(out / ROWS, row)
+
+
+def append_line(path: Path, row: Row) -> None:
+    """The same for any file of JSON lines."""
     line = json.dumps(row, allow_nan=False, default=_plain).encode() + b"\n"
-    path = out / ROWS
     try:
         is_new = not path.exists()
         with path.open("ab+", buffering=0) as file:
@@ -73,7 +77,7 @@ def append_row(out: Path, row: Row) -> None:
                 file.truncate(end)
                 raise
         if is_new:
-            _sync_folder(out)
+            _sync_folder(path.parent)
     except OSError as error:
         message = (
             f"could not add {row.get('cell', 'a row')} to {path}: {error.strerror or error}; the rows already there"

@@ -13,10 +13,12 @@ from typing import Any
 from flax import nnx
 
 from benchmarks.predictions import Predictions, to_bytes
+from jax_models.classification import new_model
+from jax_models.data import DATASETS
 from jax_models.errors import RunError
 from jax_models.output import write_bytes
 from jax_models.recipes import TrainConfig
-from jax_models.weight_files import arrays_of, weights_bytes
+from jax_models.weight_files import arrays_of, filled, load_weights, weights_bytes
 
 PREDICTIONS, WEIGHTS, CHECKPOINTS = "predictions", "weights", "checkpoints"
 
@@ -57,6 +59,19 @@ def save_weights(out: Path, config: TrainConfig, model: nnx.Module, *, scores: M
     description = {"kind": "vision", **dataclasses.asdict(config), **scores}
     data = weights_bytes(arrays_of(model), description)
     return _save(out, Path(WEIGHTS) / f"{file_name(config.cell)}.safetensors", data)
+
+
+def load_classifier(out: Path, row: Mapping[str, Any]) -> nnx.Module:
+    """The trained network of a row, in evaluation mode.
+
+    Raises:
+        RunError: its weights are not in the folder, or are damaged.
+    """
+    if "weights" not in row:
+        raise RunError(f"{row['cell']} has kept no weights: it is of an earlier version, run it again with --fresh")
+    config = TrainConfig.from_fields(row)
+    arrays, _ = load_weights(checked_path(out, row["weights"]))
+    return filled(lambda: new_model(config, DATASETS[config.dataset], rngs=nnx.Rngs(0)), arrays)
 
 
 def checked_path(out: Path, entry: Mapping[str, str]) -> Path:

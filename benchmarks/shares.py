@@ -38,7 +38,7 @@ def default_shares(platform: str, *, small_cells: bool) -> list[Cores]:
     if platform != "cpu" or not small_cells:
         return [None]
     cells = max(1, min(free_memory() // MEMORY_OF_A_CELL, processor_quota()))
-    cores = _cores()
+    cores = available_cores()
     return [[core] for core in cores[:cells]] if cores else [None] * min(os.cpu_count() or 1, cells)
 
 
@@ -47,7 +47,7 @@ def equal_shares(jobs: int) -> list[Cores]:
 
     With more cells than cores each may use all of them.
     """
-    cores = _cores()
+    cores = available_cores()
     each = len(cores) // jobs
     return [cores[share * each : (share + 1) * each] or cores or None for share in range(jobs)]
 
@@ -97,6 +97,6 @@ def _groups(controller: str, root: Path, membership: Path) -> Iterator[Path]:
         yield from (mount / group for group in (own, *own.parents))
 
 
-def _cores() -> list[int]:
+def available_cores() -> list[int]:
     """The processor cores that this process may use; none where the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

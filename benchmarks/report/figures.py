@@ -1,44 +1,29 @@
 """The figures of a sweep: which panels they have, how they are called, and what a reader must know to read them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from matplotlib.axes import Axes
-
+from benchmarks.report.deeper_figures import DEEPER, plots_of_predictions, plots_of_probes
 from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.panels import draw_accuracy, draw_confusion, draw_curves
+from benchmarks.report.plot import Panel, Plot
 from benchmarks.report.scatter import Cost, draw_cost, label_points
 from benchmarks.report.summary import Sweep
 
-NAMES = ("accuracy", "curves_accuracy", "curves_loss", "confusion", "accuracy_by_parameters", "accuracy_by_train_time")
+COSTS: dict[Cost, tuple[str, str, str]] = {
+    "num_params": ("accuracy_by_parameters", "number of parameters", "smaller"),
+    "flops": ("accuracy_by_operations", "arithmetic per image", "less; two operations for each multiply-add"),
+    "train_seconds": ("accuracy_by_train_time", "training time", "faster; time is that of one seed, without compiling"),
+    "step_ms": ("accuracy_by_step_time", "time of a training step", "faster"),
+    "latency_ms": ("accuracy_by_latency", "time from one image to its class", "faster"),
+    "peak_memory_bytes": ("accuracy_by_memory", "peak memory", "less; it is that of the whole process"),
+}
+"""Costs that accuracy is drawn against: the figure's name, the cost in its title, and what left means."""
 
-
-@dataclass(frozen=True)
-class Panel:
-    """One drawing: `draw` fills the axes; `finish` runs when the layout is final and sizes in pixels are known."""
-
-    title: str
-    draw: Callable[[Axes], None]
-    finish: Callable[[Axes], None] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """One figure with a caption of one sentence.
-
-    Attributes:
-        name: one of `NAMES`.
-        rows: a heading, or "", and as many panels as the other rows have; None leaves a place empty.
-        size: width and height of a panel in inches.
-    """
-
-    name: str
-    title: str
-    caption: str
-    rows: tuple[tuple[str, tuple[Panel | None, ...]], ...]
-    size: tuple[float, float]
+NAMES = (
+    *("accuracy", "curves_accuracy", "curves_loss", "confusion"),
+    *(*DEEPER, *(name for name, _, _ in COSTS.values())),
+)
 
 
 def plots(sweep: Sweep) -> list[Plot]:
@@ -48,19 +33,23 @@ def plots(sweep: Sweep) -> list[Plot]:
         _curves(sweep, "accuracy"),
         _curves(sweep, "loss"),
         _confusion(sweep),
-        _scatter(sweep, "num_params"),
-        _scatter(sweep, "train_seconds"),
+        *plots_of_predictions(sweep),
+        *(_scatter(sweep, cost) for cost in COSTS if any(group.cost(cost) > 0 for group in sweep.groups)),
+        *plots_of_probes(sweep),
     ]
 
 
 def _accuracy(sweep: Sweep) -> Plot:
     ticks = ", the small ticks are its seeds" if sweep.seeds != (1,) else ""
-    band = "; the shaded band holds what one cannot tell from the best" if len(sweep.models) > 1 else ""
+    counted = sweep.comparisons and sweep.seeds != (1,)
+    luck = "that seeds and test images leave" if counted else "that the number of test images leaves"
+    shaded = "families on a shaded row are" if sweep.comparisons else "the shaded band holds what is"
+    band = f"; {shaded} not distinguished from the best" if len(sweep.models) > 1 else ""
     panels = (Panel(dataset_title(d), partial(draw_accuracy, sweep=sweep, dataset=d)) for d in sweep.datasets)
     return Plot(
         name="accuracy",
         title="Test accuracy in percent by model and data set",
-        caption=f"Each line is the 95 % interval that the number of test images leaves{ticks}{band}.",
+        caption=f"Each line is the 95 % interval {luck}{ticks}{band}.",
         rows=(("", tuple(panels)),),
         size=(3.9, 2.9),
     )
@@ -87,7 +76,7 @@ def _curves(sweep: Sweep, quantity: Literal["accuracy", "loss"]) -> Plot:
 
 def _confusion(sweep: Sweep) -> Plot:
     def panel(dataset: str) -> Panel:
-        best = sweep.verdict(dataset).best
+        best = sweep.leader(dataset).best
         return Panel(f"{dataset_title(dataset)}: {best.title}", partial(draw_confusion, group=best))
 
     mean = "" if sweep.seeds == (1,) else ", averaged over seeds"
@@ -106,12 +95,12 @@ def _scatter(sweep: Sweep, cost: Cost) -> Plot:
         what = {"sweep": sweep, "dataset": dataset, "cost": cost}
         return Panel(dataset_title(dataset), partial(draw_cost, **what), partial(label_points, **what))
 
-    by_size = cost == "num_params"
-    left = "smaller" if by_size else "faster; time is that of one seed, without compiling"
+    name, words, left = COSTS[cost]
     return Plot(
-        name="accuracy_by_parameters" if by_size else "accuracy_by_train_time",
-        title=f"Test accuracy in percent against {'number of parameters' if by_size else 'training time'}",
-        caption=f"Up is better, left is {left}; both scales are logarithmic, that of accuracy in the error.",
+        name=name,
+        title=f"Test accuracy in percent against {words}",
+        caption=f"Up is better, left is {left}; shaded is what a cheaper or better family beats: its edge is the "
+        "Pareto front, on which a small lead may be luck. Both scales are logarithmic, that of accuracy in the error.",
         rows=(("", tuple(map(panel, sweep.datasets))),),
         size=(4.0, 3.2),
     )

@@ -38,6 +38,9 @@ def _cells(sweep: Sweep) -> Iterator[str]:
     if missing:
         cells = ", ".join(f"{model_title(model)} on {dataset_title(dataset)}" for model, dataset in missing)
         yield f"No finished run of {cells}."
+    for group in sweep.groups:
+        if group.problem:
+            yield f"{group.title} on {dataset_title(group.dataset)} is left out of the tests: {group.problem}."
     if len(sweep.seeds) > 1:
         low, high = sweep.seeds[0], sweep.seeds[-1]
         yield f"The number of seeds differs between cells ({low} to {high}); n stands beside each."

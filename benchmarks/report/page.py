@@ -7,11 +7,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from benchmarks.report import wording
-from benchmarks.report.figures import Plot, plots
+from benchmarks.report import depth, pairs, wording
+from benchmarks.report.figures import plots
 from benchmarks.report.groups import Group, dataset_title, model_title
 from benchmarks.report.notes import notes
 from benchmarks.report.panels import colour
+from benchmarks.report.plot import Plot
 from benchmarks.report.recipes import recipe_tables
 from benchmarks.report.render import svg
 from benchmarks.report.summary import Summary, Sweep
@@ -41,12 +42,12 @@ def html_page(summary: Summary) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["colour"] = colour
     models = {group.model for sweep in summary.sweeps for group in sweep.groups}
     return environment.get_template(TEMPLATE).render(
         headline=wording.headline(summary),
         notes=notes(summary),
         sweeps=[_sweep(sweep) for sweep in summary.sweeps],
-        margin_note=wording.MARGIN_NOTE,
         papers=[(spec.title, spec.paper, spec.year, spec.arxiv) for name, spec in MODELS.items() if name in models],
         failed=[failed_cell(row) for row in summary.failed],
         **_origins(summary.rows),
@@ -60,11 +61,18 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "seeds": wording.seeds(sweep.seeds),
         "cells": len(sweep.groups),
         "compared": len(sweep.models) > 1,
+        "method_note": wording.method_note(sweep),
+        "ranks": wording.ranks_line(sweep),
+        "pairs": [_pairs(sweep, dataset) for dataset in sweep.comparisons],
+        "pair_headings": pairs.HEADINGS,
         "datasets": [dataset_title(dataset) for dataset in sweep.datasets],
         "winners": [_winner(sweep, dataset) for dataset in sweep.datasets],
         "grid": [_grid_line(sweep, model) for model in sweep.models],
         "cost_note": cost_note(sweep),
         "columns": [heading for heading, _ in COLUMNS],
+        "depth": [
+            (dataset_title(dataset), found) for dataset in sweep.datasets if (found := depth.tables(sweep, dataset))
+        ],
         "details": [
             (dataset_title(dataset), [_detail(sweep, group) for group in sweep.ranked(dataset)])
             for dataset in sweep.datasets
@@ -74,8 +82,19 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
     }
 
 
+def _pairs(sweep: Sweep, dataset: str) -> dict[str, Any]:
+    lines = pairs.matrix(sweep, dataset)
+    return {
+        "dataset": dataset_title(dataset),
+        "count": pairs.count_line(sweep, dataset),
+        "families": [(model_title(model), colour(model)) for model, _ in lines],
+        "lines": [(model_title(model), colour(model), cells) for model, cells in lines],
+        "unsettled": pairs.unsettled(sweep, dataset),
+    }
+
+
 def _winner(sweep: Sweep, dataset: str) -> dict[str, Any]:
-    best = sweep.verdict(dataset).best
+    best = sweep.leader(dataset).best
     accuracy = best.estimate("accuracy")
     spread = "" if accuracy.std is None else f"± {wording.std(accuracy, scale=100)} "
     return {
@@ -110,6 +129,7 @@ def _detail(sweep: Sweep, group: Group) -> dict[str, Any]:
         "colour": colour(group.model),
         "best": sweep.is_best(group),
         "accuracy": wording.percent(accuracy, spread=False),
+        "interval": wording.interval(group),
         "std": wording.std(accuracy, scale=100),
         "n": group.n,
         "values": [cell(group) for _, cell in COLUMNS],

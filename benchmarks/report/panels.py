@@ -14,7 +14,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from benchmarks.report.groups import Group
-from benchmarks.report.significance import interval
 from benchmarks.report.summary import Sweep
 
 PAPER, INK, MUTED, GRID, BAND, ALERT = "#ffffff", "#1b1f24", "#5d6671", "#e1e5ea", "#eef1f5", "#d55e00"
@@ -36,17 +35,19 @@ def colour(model: str) -> str:
 
 
 def draw_accuracy(axes: Axes, *, sweep: Sweep, dataset: str) -> None:
-    """Test accuracy by model, best on top: mean, 95 % interval from the test images, single seeds, values at the right.
+    """Test accuracy by model, best on top: mean, 95 % interval, single seeds, values at the right.
 
-    The band at the best model's left holds what is not distinguished from it.
+    A bar behind a family that is not distinguished from the best; without tests a band that holds all of those.
     """
     ranked = sweep.ranked(dataset)
-    verdict = sweep.verdict(dataset)
-    best = 100 * verdict.best.accuracy
-    if len(ranked) > 1:
-        axes.axvspan(best - 100 * verdict.margin, best, color=BAND, linewidth=0, zorder=0)
+    leader = sweep.leader(dataset)
+    best = 100 * leader.best.accuracy
+    if leader.margin is not None and len(ranked) > 1:
+        axes.axvspan(best - 100 * leader.margin, best, color=BAND, linewidth=0, zorder=0)
     for position, group in enumerate(ranked):
-        low, high = interval(group.accuracy, group.test_images)
+        if leader.margin is None and (group is leader.best or group in leader.close):
+            axes.axhspan(position - 0.45, position + 0.45, color=BAND, linewidth=0, zorder=0)
+        low, high = group.interval
         shade, mean = colour(group.model), 100 * group.accuracy
         axes.plot([100 * low, 100 * high], [position] * 2, color=shade, linewidth=2, solid_capstyle="round", alpha=0.55)
         if group.n > 1:

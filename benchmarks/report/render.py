@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from benchmarks.report.figures import Panel, Plot
 from benchmarks.report.panels import BAND, GRID, INK, MUTED, PAPER
+from benchmarks.report.plot import Panel, Plot
 
 DPI = 150
 STYLE: dict[Any, Any] = {

@@ -8,23 +8,36 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from benchmarks.report.analysis_panels import draw_front
 from benchmarks.report.labels import DISTANCES, place_names
 from benchmarks.report.panels import GRID, PAPER, colour
 from benchmarks.report.summary import Sweep
 
-Cost = Literal["num_params", "train_seconds"]
-AXES: dict[Cost, str] = {"num_params": "parameters", "train_seconds": "training time"}
+Cost = Literal["num_params", "flops", "train_seconds", "step_ms", "latency_ms", "peak_memory_bytes"]
+AXES: dict[Cost, str] = {
+    "num_params": "parameters",
+    "flops": "operations per image",
+    "train_seconds": "training time",
+    "step_ms": "time of a training step",
+    "latency_ms": "time of one image",
+    "peak_memory_bytes": "peak memory",
+}
+
+
+def _ticks(digits: Sequence[int], units: Sequence[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+    return tuple((digit * factor, f"{digit}{unit}") for factor, unit in units for digit in digits)
+
+
 TICKS: dict[Cost, tuple[tuple[float, str], ...]] = {
-    "num_params": tuple(
-        (digit * factor, f"{digit}{suffix}")
-        for factor, suffix in ((1e3, "k"), (1e6, "M"))
-        for digit in (1, 3, 10, 30, 100, 300)
+    "num_params": _ticks((1, 3, 10, 30, 100, 300), ((10**3, "k"), (10**6, "M"))),
+    "flops": _ticks((1, 3, 10, 30, 100, 300), ((10**6, "M"), (10**9, "G"))),
+    "train_seconds": _ticks((1, 2, 5, 10, 20, 30), ((1, " s"), (60, " min"), (3600, " h"))),
+    "step_ms": _ticks((1, 2, 5, 10, 20, 50, 100, 200, 500), ((1, " ms"), (1000, " s"))),
+    "latency_ms": (
+        *((0.1, "0.1 ms"), (0.2, "0.2 ms"), (0.5, "0.5 ms")),
+        *_ticks((1, 2, 5, 10, 20, 50, 100, 200, 500), ((1, " ms"),)),
     ),
-    "train_seconds": tuple(
-        (digit * factor, f"{digit} {unit}")
-        for factor, unit in ((1, "s"), (60, "min"), (3600, "h"))
-        for digit in (1, 2, 5, 10, 20, 30)
-    ),
+    "peak_memory_bytes": _ticks((1, 2, 4, 8, 16, 32, 64, 128, 256, 512), ((2**20, " MiB"), (2**30, " GiB"))),
 }
 """Round places on the logarithmic axis of each cost, with what is written there."""
 
@@ -39,7 +52,9 @@ def draw_cost(axes: Axes, *, sweep: Sweep, dataset: str, cost: Cost) -> None:
     costs = [group.cost(cost) for group in groups] or [1.0]
     room = max(max(costs) / min(costs), 10) ** 0.17
     axes.set_xlim(min(costs) / room, max(costs) * room**2.8)  # most points lie right, and need room for their names
-    _space_by_error(axes, [group.accuracy for group in groups])
+    accuracies = np.array([group.accuracy for group in groups])
+    _space_by_error(axes, accuracies.tolist())
+    draw_front(axes, costs=np.array(costs[: len(groups)]), accuracies=accuracies)
     axes.xaxis.set_major_locator(FixedLocator([place for place, _ in TICKS[cost]]))
     texts = dict(TICKS[cost])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: texts.get(place, "")))

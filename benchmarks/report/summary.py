@@ -3,32 +3,38 @@
 Presets never meet in an average or a ranking, and neither do runs of different epochs, batch size or recipe.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
+from benchmarks.analysis.hard_examples import HardExamples, hard_examples
 from benchmarks.report.groups import METRICS, Group
 from benchmarks.report.significance import margin
+from benchmarks.statistics.ranks import Ranking, rank_families
+from benchmarks.statistics.verdicts import DatasetComparison, compare_all
 from jax_models.data.catalog import DATASETS
 from jax_models.errors import UsageError
 from jax_models.registry import MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Leader:
     """The best of one data set's groups and the others, best first, that the data cannot tell from it.
 
     Attributes:
         best: the group of highest mean test accuracy.
-        close: groups whose accuracy lies less than `margin` below the best.
+        close: groups that are not distinguished from the best: by `DatasetComparison` where the runs have kept their
+            predictions, else those whose accuracy lies less than `margin` below it.
         runner_up: the best of the groups that are not close; None if there is none.
-        margin: accuracy difference (a fraction) below which two families are not distinguished, see `margin`.
+        margin: accuracy difference (a fraction) below which two families are not distinguished; None where tests tell.
     """
 
     best: Group
     close: tuple[Group, ...]
     runner_up: Group | None
-    margin: float
+    margin: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +77,58 @@ class Sweep:
         """Whether no group of the same data set has a higher mean test accuracy."""
         return group.accuracy == self.ranked(group.dataset)[0].accuracy
 
-    def verdict(self, dataset: str) -> Verdict:
+    @cached_property
+    def comparisons(self) -> dict[str, DatasetComparison]:
+        """All pairs of families by data set, where more than one ran on the same data and all kept predictions."""
+        found = {}
+        for dataset in self.datasets:
+            groups = self.ranked(dataset)
+            correct = {group.model: group.correct for group in groups if group.correct is not None}
+            if len(groups) > 1 and len(correct) == len(groups) and _same_data(groups):
+                found[dataset] = compare_all(correct)
+        return found
+
+    @cached_property
+    def hard_examples(self) -> dict[str, HardExamples]:
+        """The test images that every family gets wrong, by data set, where `comparisons` has one."""
+        found = {}
+        for dataset in self.comparisons:
+            tests = {g.model: test for g in self.ranked(dataset) if (test := g.stacked("test")) is not None}
+            probabilities, labels = next(iter(tests.values()))
+            answers = {model: test[0].argmax(-1) for model, test in tests.items()}
+            found[dataset] = hard_examples(answers, labels, classes=probabilities.shape[-1])
+        return found
+
+    def gallery(self, name: str, dataset: str) -> dict[str, Any] | None:
+        """A derived result of all the data set's networks together; None if there is none of just these networks."""
+        groups = self.ranked(dataset)
+        kept = [found for group in groups if (found := group.probe(name))]
+        networks = {row["weights"]["sha256"] for group in groups for row in group.rows if "weights" in row}
+        return next((found for found in kept if set(found["networks"]) == networks), None)
+
+    @cached_property
+    def ranking(self) -> Ranking | None:
+        """Average ranks over the data sets; None unless several families ran on all of them."""
+        if len(self.models) < 2 or len(self.groups) < len(self.models) * len(self.datasets):
+            return None
+        return rank_families({d: {group.title: group.accuracy for group in self.ranked(d)} for d in self.datasets})
+
+    def leader(self, dataset: str) -> Leader:
         """Who is best on a data set, and who cannot be told from it."""
         best, *others = self.ranked(dataset)
-        spreads = [(group.n, group.estimate("accuracy").std) for group in (best, *others)]
-        limit = margin(best.accuracy, best.test_images, spreads=spreads)
-        close = tuple(group for group in others if best.accuracy - group.accuracy < limit)
-        rest = others[len(close) :]
-        return Verdict(best=best, close=close, runner_up=rest[0] if rest else None, margin=limit)
+        if comparison := self.comparisons.get(dataset):
+            limit, close = None, set(comparison.not_distinguished_from_best)
+        else:
+            spreads = [(group.n, group.estimate("accuracy").std) for group in (best, *others)]
+            limit = margin(best.accuracy, best.test_images, spreads=spreads)
+            close = {group.model for group in others if best.accuracy - group.accuracy < limit}
+        rest = [group for group in others if group.model not in close]
+        return Leader(
+            best=best,
+            close=tuple(group for group in others if group.model in close),
+            runner_up=rest[0] if rest else None,
+            margin=limit,
+        )
 
 
 @dataclass(frozen=True)
@@ -94,8 +144,8 @@ class Summary:
         return [row for sweep in self.sweeps for group in (*sweep.groups, *sweep.superseded) for row in group.rows]
 
 
-def summarise(rows: Iterable[dict]) -> Summary:
-    """Groups rows, oldest first as `benchmarks.results.read_rows` gives them.
+def summarise(rows: Iterable[dict], out: Path | None = None) -> Summary:
+    """Groups rows, oldest first as `benchmarks.results.read_rows` gives them; `out` is the folder that they lie in.
 
     Of several rows of one cell the latest finished one counts, or else the latest failure. Where a model ran on a data
     set with more than one setting, the one of the latest row is shown and the others are superseded.
@@ -113,10 +163,17 @@ def summarise(rows: Iterable[dict]) -> Summary:
         if row["status"] == "ok":
             key = _checked(row)
             finished[key] = finished.pop(key, {}) | {row["seed"]: row}
-    groups = [Group(*key, rows=tuple(seeds[seed] for seed in sorted(seeds))) for key, seeds in finished.items()]
+    groups = [
+        Group(*key, rows=tuple(seeds[seed] for seed in sorted(seeds)), out=out) for key, seeds in finished.items()
+    ]
     sweeps = tuple(_sweep(preset, groups) for preset in sorted({g.preset for g in groups}, key=_preset_order))
     failed = tuple(row for row in cells.values() if row["status"] != "ok")
     return Summary(sweeps, failed)
+
+
+def _same_data(groups: Sequence[Group]) -> bool:
+    rows = [row for group in groups for row in group.rows]
+    return all(row.get("data_hashes") == rows[0].get("data_hashes") for row in rows)
 
 
 def _checked(row: dict) -> tuple:

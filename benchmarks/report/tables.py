@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
 
-from benchmarks.report import wording
+from benchmarks.report import depth, pairs, wording
 from benchmarks.report.groups import COSTS, METRICS, Group, dataset_title, model_title
 from benchmarks.report.notes import notes
-from benchmarks.report.summary import Summary, Sweep, summarise
+from benchmarks.report.summary import Summary, Sweep
 
 COLUMNS: tuple[tuple[str, Callable[[Group], str]], ...] = (
     ("precision", lambda group: wording.percent(group.estimate("precision"), spread=False)),
@@ -29,9 +29,11 @@ COLUMNS: tuple[tuple[str, Callable[[Group], str]], ...] = (
 
 
 def csv_table(summary: Summary) -> str:
-    """A line per model, data set and setting: mean, std (empty for one seed) and n of metrics, mean of costs."""
+    """A line per model, data set and setting: mean, std (empty for one seed) and n of metrics, the accuracy's 95 %
+    interval, mean of costs."""
     columns = ["preset", "dataset", "model", "batch_size", "recipe_hash"]
-    columns += [f"{metric}_{what}" for metric in METRICS for what in ("mean", "std", "n")] + list(COSTS)
+    columns += [f"{metric}_{what}" for metric in METRICS for what in ("mean", "std", "n")]
+    columns += ["accuracy_low", "accuracy_high", *COSTS]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -41,7 +43,7 @@ def csv_table(summary: Summary) -> str:
             for metric in METRICS:
                 estimate = group.estimate(metric)
                 line += [repr(estimate.mean), "" if estimate.std is None else repr(estimate.std), estimate.n]
-            writer.writerow([*line, *(_plain(group.cost(cost)) for cost in COSTS)])
+            writer.writerow([*line, *map(repr, group.interval), *(_plain(group.cost(cost)) for cost in COSTS)])
     return text.getvalue()
 
 
@@ -56,14 +58,30 @@ def markdown_table(summary: Summary) -> str:
     parts = [f"# {wording.headline(summary)}", *(f"> {note}" for note in notes(summary))]
     for sweep in summary.sweeps:
         parts += [f"## Preset {sweep.preset}", _findings(sweep), _grid(sweep), _grid_caption(sweep)]
+        if line := wording.ranks_line(sweep):
+            parts.append(line)
         for dataset in sweep.datasets:
-            parts += [f"### {dataset_title(dataset)}", _details(sweep, dataset)]
-        parts.append(wording.MARGIN_NOTE)
+            parts += [f"### {dataset_title(dataset)}", _details(sweep, dataset), *_pairs(sweep, dataset)]
+            parts += [text for table in depth.tables(sweep, dataset) for text in _depth(table)]
+        parts.append(wording.method_note(sweep))
     if summary.failed:
         headings = ["model", "data set", "preset", "seed", "status", "error"]
         lines = [[_cell(value) for value in failed_cell(row)] for row in summary.failed]
         parts += ["## Failed cells", tabulate(lines, headings, tablefmt="pipe", disable_numparse=True)]
     return "\n\n".join(parts) + "\n"
+
+
+def _pairs(sweep: Sweep, dataset: str) -> list[str]:
+    if dataset not in sweep.comparisons:
+        return []
+    lines = pairs.unsettled(sweep, dataset)
+    count = pairs.count_line(sweep, dataset)
+    return [f"{count} Those that are not established:", _pipe_table(lines, list(pairs.HEADINGS))] if lines else [count]
+
+
+def _depth(table: depth.Table) -> tuple[str, str]:
+    lines = [[group.title, *cells] for group, cells in table.lines]
+    return f"**{table.title}.** {table.caption}", _pipe_table(lines, ["model", *table.headings])
 
 
 def failed_cell(row: dict) -> tuple[str, str, str, str, str, str]:
@@ -73,12 +91,11 @@ def failed_cell(row: dict) -> tuple[str, str, str, str, str, str]:
     return title, dataset, str(row.get("preset")), str(row.get("seed")), row["status"], error
 
 
-def readme_table(rows: list[dict]) -> str:
+def readme_table(summary: Summary) -> str:
     """The README's table in Markdown: accuracy in percent per model and data set, parameters, MFLOPs, training time.
 
     Below it stand what makes it quotable (n, device, commit) and the best of each data set. Presets get a table each.
     """
-    summary = summarise(rows)
     parts = [f"> {note}" for note in notes(summary)]
     for sweep in summary.sweeps:
         if len(summary.sweeps) > 1:
@@ -150,12 +167,14 @@ def _details(sweep: Sweep, dataset: str) -> str:
         mean = wording.percent(accuracy, spread=False)
         mean = f"**{mean}**" if sweep.is_best(group) else mean
         costs = [cell(group) for _, cell in COLUMNS]
-        lines.append([group.title, mean, wording.std(accuracy, scale=100), str(group.n), *costs])
-    headings = ["model", "accuracy", "std", "n", *(heading for heading, _ in COLUMNS)]
+        lines.append(
+            [group.title, mean, wording.interval(group), wording.std(accuracy, scale=100), str(group.n), *costs]
+        )
+    headings = ["model", "accuracy", "95 % interval", "std", "n", *(heading for heading, _ in COLUMNS)]
     return _pipe_table(lines, headings)
 
 
-def _pipe_table(lines: list[list[str]], headings: list[str]) -> str:
+def _pipe_table(lines: Sequence[Sequence[str]], headings: list[str]) -> str:
     """A Markdown table of numbers, with names in its first column."""
     align = ("left", *["right"] * (len(headings) - 1))
     return tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align)

@@ -10,13 +10,12 @@ from rich.text import Text
 from benchmarks.report import wording
 from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.notes import notes
-from benchmarks.report.summary import Sweep, summarise
+from benchmarks.report.summary import Summary, Sweep
 from benchmarks.report.tables import accuracy_cell, failed_cell, grid_costs
 
 
-def print_summary(rows: list[dict], console: Console) -> None:
+def print_summary(summary: Summary, console: Console) -> None:
     """Prints the grid of accuracies, the best model of each data set, and what must be said about the rows."""
-    summary = summarise(rows)
     for sweep in summary.sweeps:
         console.print()
         title = f"Test accuracy in percent, preset {sweep.preset}, {wording.seeds(sweep.seeds)}"
@@ -24,6 +23,8 @@ def print_summary(rows: list[dict], console: Console) -> None:
         console.print(_indented(_rich_grid(sweep), columns=1))
         for dataset in sweep.datasets:
             console.print(_indented(_rich_finding(sweep, dataset)))
+        if line := wording.ranks_line(sweep):
+            console.print(_indented(Text(line, style="dim")))
     for note in notes(summary):
         console.print(_indented(Text(f"! {note}", style="yellow")))
     for row in summary.failed:

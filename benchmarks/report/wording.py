@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from math import floor, isnan, log10
 
-from benchmarks.report.groups import Estimate, Group, dataset_title, model_title
+from benchmarks.analysis.estimate import Estimate
+from benchmarks.report.groups import Group, dataset_title, model_title
 from benchmarks.report.summary import Summary, Sweep
+from benchmarks.statistics.verdicts import EQUIVALENCE_MARGIN, LEVEL, Verdict
 
 DASH = "–"
 
@@ -14,6 +16,12 @@ def percent(estimate: Estimate, *, spread: bool = True) -> str:
     if not spread:
         return f"{100 * estimate.mean:.2f}"
     return f"{100 * estimate.mean:.2f} ± {DASH if estimate.std is None else f'{100 * estimate.std:.2f}'}"
+
+
+def interval(group: Group) -> str:
+    """The accuracy's 95 % interval in percent: "99.12–99.45"."""
+    low, high = group.interval
+    return f"{100 * low:.2f}–{100 * high:.2f}"
 
 
 def std(estimate: Estimate, *, scale: int = 1, digits: int = 2) -> str:
@@ -104,34 +112,74 @@ def total_train_seconds(sweep: Sweep, model: str) -> str:
 
 def best_line(sweep: Sweep, dataset: str) -> str:
     """One sentence naming the best model with its accuracy, n and the size of the test set."""
-    best = sweep.verdict(dataset).best
+    best = sweep.leader(dataset).best
     value = percent(best.estimate("accuracy"), spread=best.n > 1)
     size = f"{seeds([best.n])}, {best.test_images:,} test images"
     return f"Best on {dataset_title(dataset)}: {best.title}, {value} % ({size})."
 
 
 def caution_line(sweep: Sweep, dataset: str) -> str:
-    """Which differences are too small to count, and who is therefore not distinguished from the best."""
-    verdict = sweep.verdict(dataset)
-    if not verdict.close and verdict.runner_up is None:
+    """Who is not distinguished from the best, by which test, and who comes next if nobody is."""
+    leader = sweep.leader(dataset)
+    if not leader.close and leader.runner_up is None:
         return "No other family ran on it."
+    if leader.margin is None:
+        return _tested(sweep, dataset)
     counts = seeds([group.n for group in sweep.ranked(dataset)])
-    limit = f"With {counts}, differences below about {points(verdict.margin)} points are not distinguished"
-    if verdict.close:
-        return f"{limit}, so {names([_with_accuracy(group) for group in verdict.close])} may be as good."
-    assert verdict.runner_up is not None
-    return f"{limit}; no family comes that close, next is {_with_accuracy(verdict.runner_up)}."
+    limit = f"With {counts}, differences below about {points(leader.margin)} points are not distinguished"
+    if leader.close:
+        return f"{limit}, so {names([_with_accuracy(group) for group in leader.close])} may be as good."
+    assert leader.runner_up is not None
+    return f"{limit}; no family comes that close, next is {_with_accuracy(leader.runner_up)}."
+
+
+def _tested(sweep: Sweep, dataset: str) -> str:
+    leader, comparison = sweep.leader(dataset), sweep.comparisons[dataset]
+    one_seed = not all(pair.comparison.counts_training for pair in comparison.pairs)
+    scope = " This is about these trained networks: one seed is silent about the luck of training." if one_seed else ""
+    if not leader.close:
+        assert leader.runner_up is not None
+        return f"Every other family is established to be worse, next is {_with_accuracy(leader.runner_up)}.{scope}"
+    equivalent = [g for g in leader.close if comparison.pair(leader.best.model, g.model).verdict is Verdict.EQUIVALENT]
+    open_ones = [group for group in leader.close if group not in equivalent]
+    parts = []
+    if open_ones:
+        parts.append(f"Not distinguished from it: {names([_with_accuracy(group) for group in open_ones])}.")
+    if equivalent:
+        margin = points(EQUIVALENCE_MARGIN)
+        parts.append(f"Equivalent within {margin} points: {names([_with_accuracy(group) for group in equivalent])}.")
+    return " ".join(parts) + scope
 
 
 def _with_accuracy(group: Group) -> str:
     return f"{group.title} ({percent(group.estimate('accuracy'), spread=False)})"
 
 
+TEST_NOTE = (
+    "Tests compare families on the same test images and count the luck of training as well as that of the images; "
+    f'Holm\'s correction keeps the chance of any wrong "established" among all pairs of a data set at '
+    f"{100 * LEVEL:.0f} %. Equivalent: the difference is established to be below {points(EQUIVALENCE_MARGIN)} points "
+    "(two one-sided tests, corrected likewise)."
+)
 MARGIN_NOTE = (
     "Not distinguished: closer to the best than the 95 % binomial interval for a difference of two accuracies on that "
-    "many test images; with more than one seed the interval is widened by their spread. It is not a paired test, and "
-    "one seed does not measure the luck of training."
+    "many test images; with more than one seed the interval is widened by their spread. It is not a paired test (these "
+    "runs kept no predictions), and one seed does not measure the luck of training."
 )
+
+
+def method_note(sweep: Sweep) -> str:
+    """How it was decided who is distinguished."""
+    return TEST_NOTE if sweep.comparisons else MARGIN_NOTE
+
+
+def ranks_line(sweep: Sweep) -> str | None:
+    """Average ranks over the data sets and what they allow to say; None where families or data sets are missing."""
+    ranking = sweep.ranking
+    if ranking is None or ranking.datasets < 2:
+        return None
+    ranks = ", ".join(f"{title} {rank:.1f}" for title, rank in ranking.average_ranks.items())
+    return f"Average ranks (N = {ranking.datasets} data sets): {ranks}. {ranking.conclusion}"
 
 
 def headline(summary: Summary) -> str:

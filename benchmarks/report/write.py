@@ -7,24 +7,23 @@ from pathlib import Path
 from benchmarks.report import wording
 from benchmarks.report.figures import NAMES, plots
 from benchmarks.report.page import html_page
+from benchmarks.report.pairs import pairs_csv
 from benchmarks.report.render import png
-from benchmarks.report.summary import Sweep, summarise
+from benchmarks.report.summary import Summary, Sweep
 from benchmarks.report.tables import csv_table, markdown_table
 
 FIGURES = "figures"
 
 
-def write_report(rows: list[dict], out: Path) -> None:
-    """Writes `table.csv`, `table.md`, `report.html` and `figures/*.png` into `out`, from rows as `read_rows` gives.
+def write_report(summary: Summary, out: Path) -> None:
+    """Writes `table.csv`, `pairs.csv`, `table.md`, `report.html` and `figures/*.png` into `out`.
 
-    The same rows give the same files. Each file is replaced in one step, and figures of an earlier report that this one
+    The same runs give the same files. Each file is replaced in one step, and figures of an earlier report that this one
     does not have are removed. Where rows have several presets, a figure's name ends in its preset.
 
     Raises:
-        UsageError: a row says "ok" but lacks what a report needs.
         OSError: a file cannot be written; those that were there before stay whole.
     """
-    summary = summarise(rows)
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     drawn = set()
     for sweep in summary.sweeps:
@@ -36,6 +35,7 @@ def write_report(rows: list[dict], out: Path) -> None:
         if path.name not in drawn and path.stem.split("-")[0] in NAMES:
             path.unlink()
     _replace(out / "table.csv", csv_table(summary).encode())
+    _replace(out / "pairs.csv", pairs_csv(summary).encode())
     _replace(out / "table.md", markdown_table(summary).encode())
     _replace(out / "report.html", html_page(summary).encode())
 

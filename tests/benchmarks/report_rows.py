@@ -1,9 +1,13 @@
 """Rows for the tests of the report, with realistic numbers: the same arguments give the same rows."""
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.predictions import Predictions, to_bytes
 from jax_models.data.catalog import DATASETS
 from jax_models.registry import MODELS
 
@@ -161,3 +165,36 @@ def make_rows(*, seeds: int = 1, preset: str = "quick") -> list[dict]:
         for model in MODELS
         for seed in range(seeds)
     ]
+
+
+def make_folder(out: Path, rows: list[dict]) -> list[dict]:
+    """A results folder with these rows and predictions that agree with them; returns the rows as they lie there."""
+    (out / "predictions").mkdir(parents=True)
+    kept = []
+    for row in rows:
+        if row["status"] == "ok":
+            data = to_bytes({split: make_predictions(row) for split in ("validation", "test")})
+            path = f"predictions/{row['cell'].replace('/', '-')}.npz"
+            (out / path).write_bytes(data)
+            row = row | {"predictions": {"path": path, "sha256": hashlib.sha256(data).hexdigest()}}
+        kept.append(row)
+    (out / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return kept
+
+
+def make_predictions(row: dict) -> Predictions:
+    """10,000 images whose predictions give the row's confusion matrix; hard images are hard for all families."""
+    confusion = np.array(row["confusion_matrix"])
+    labels = np.repeat(np.arange(10), confusion.sum(1))
+    hardness = np.random.default_rng(DATASET_NAMES.index(row["dataset"])).normal(size=len(labels))
+    rng = np.random.default_rng([row["seed"], list(ACCURACY).index(row["model"])])
+    margins = rng.normal(2.0, 0.7, len(labels)) - hardness
+    predicted = labels.copy()
+    for label in range(10):
+        order = np.flatnonzero(labels == label)[np.argsort(margins[labels == label])]  # the least sure are wrong
+        wrong = np.repeat(np.arange(10), confusion[label] * (np.arange(10) != label))
+        predicted[order[: len(wrong)]] = rng.permutation(wrong)
+    logits = rng.normal(0, 0.3, (len(labels), 10))
+    logits[np.arange(len(labels)), predicted] += 3 + np.abs(margins)
+    odds = np.exp(logits)
+    return Predictions(odds / odds.sum(1, keepdims=True), labels)

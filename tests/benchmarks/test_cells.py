@@ -1,5 +1,6 @@
 """A cell's process: its environment, the fields by which its row is known, and that no finished row is lost."""
 
+import datetime
 import json
 import signal
 import subprocess
@@ -8,8 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from report_rows import make_row
 
 from benchmarks import cells
+from benchmarks.report import summarise, write_report
+from benchmarks.results import append_row, read_rows
 from benchmarks.signals import held_signals
 from jax_models.errors import RunError
 from jax_models.recipes import resolve_config
@@ -130,3 +134,24 @@ def test_held_signals_come_when_the_block_is_done_and_handlers_are_as_before(num
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_clock_that_goes_backwards_changes_no_duration(monkeypatch, tmp_path):
+    class Backwards(datetime.datetime):
+        later = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+
+        @classmethod
+        def now(cls, tz=None):
+            cls.later -= datetime.timedelta(hours=1)
+            return cls.later
+
+    kept = []
+    monkeypatch.setattr(cells.datetime, "datetime", Backwards)
+    events, _ = run_stand_ins(monkeypatch, tmp_path, RESULT, keep=kept.append)
+    list(events)
+    (row,) = kept
+    assert row["finished"] < row["started"]
+    assert 0 < row["wall_seconds"] < 120
+    append_row(tmp_path, make_row("lenet5", "mnist") | {name: row[name] for name in ("started", "finished")})
+    write_report(summarise(read_rows(tmp_path)), tmp_path)
+    assert "2026-03-01" in (tmp_path / "report.html").read_text()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +29,10 @@ def tiny_environment(fault: str = "") -> dict[str, str]:
     return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "TINY_FAULT": fault, "COLUMNS": "200"}
 
 
-def start_sweep(out: Path, *options: str, fault: str = "") -> subprocess.Popen[str]:
+def start_sweep(out: Path, *options: str, fault: str = "", **how: Any) -> subprocess.Popen[str]:
     command = [sys.executable, str(TINY / "compare.py"), *ONE_CELL, "--out", str(out), *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=tiny_environment(fault), cwd=out.parent, **pipes)
+    return subprocess.Popen(command, env=tiny_environment(fault), cwd=out.parent, **pipes, **how)
 
 
 def run_sweep(out: Path, *options: str, fault: str = "") -> Finished:
@@ -302,3 +303,34 @@ def test_checkpoints_that_do_not_serve_cost_their_epochs_and_nothing_else(damage
     (row,) = results.read_rows(out)
     assert results.repeatable(row) == results.repeatable(undisturbed)
     assert not list((out / "checkpoints").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_fails_the_cell_in_one_line_and_the_next_try_is_whole(tmp_path, undisturbed):
+    out = tmp_path / "out"
+    full = run_sweep(out, *THREE_EPOCHS, fault="full")
+    assert full.returncode == 1
+    assert full.stderr.count("\n") == 1
+    assert "cannot save a checkpoint" in full.stderr
+    again = run_sweep(out, *THREE_EPOCHS)
+    assert (again.returncode, again.stderr) == (0, "")
+    failed, row = results.read_rows(out)
+    assert failed["status"] == "failed"
+    assert results.repeatable(row) == results.repeatable(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_truncated_compilation_cache_costs_time_and_nothing_else(tmp_path, undisturbed, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
+    for number, damage in enumerate((2, 2, None)):
+        out = tmp_path / f"out{number}"
+        done = run_sweep(out, *THREE_EPOCHS)
+        assert (done.returncode, done.stderr) == (0, "")
+        (row,) = results.read_rows(out)
+        assert results.repeatable(row) == results.repeatable(undisturbed)
+        files = [path for path in cache.rglob("*") if path.is_file()]
+        assert files
+        for path in files:
+            if damage:
+                os.truncate(path, path.stat().st_size // damage)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from report_rows import make_failure, make_row
 
-from benchmarks.report import readme_table, write_report
+from benchmarks.report import readme_table, summarise, write_report
 from benchmarks.report.labels import place_names
 from benchmarks.results import read_rows
 from jax_models.data.catalog import DATASETS
@@ -51,7 +51,7 @@ def written(tmp_path_factory) -> Path:
     (out / "figures").mkdir()
     (out / "figures" / "accuracy-full.png").write_bytes(b"of an earlier report")
     (out / "figures" / "my-own.png").write_bytes(b"the user's")
-    write_report(rows, out)
+    write_report(summarise(rows), out)
     return out
 
 
@@ -61,12 +61,11 @@ def test_report_writes_all_its_files_and_leaves_no_temporary_one(written):
         "curves_accuracy",
         "curves_loss",
         "confusion",
-        "accuracy_by_parameters",
-        "accuracy_by_train_time",
+        *(f"accuracy_by_{cost}" for cost in ("parameters", "operations", "train_time", "step_time", "memory")),
     )
     figures = {f"figures/{name}.png" for name in names}
     found = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
-    assert found == {"runs.jsonl", "table.csv", "table.md", "report.html", "figures/my-own.png"} | figures
+    assert found == {"runs.jsonl", "table.csv", "pairs.csv", "table.md", "report.html", "figures/my-own.png"} | figures
 
 
 def test_figures_are_sharp_and_not_blank(written):
@@ -105,24 +104,24 @@ def test_page_follows_the_colour_scheme(written):
     source = (written / "report.html").read_text()
     assert "prefers-color-scheme: dark" in source
     drawings = re.findall(r"<svg.*?</svg>", source, flags=re.DOTALL)
-    assert len(drawings) == 2 * 4 + 2 * 4
+    assert len(drawings) == 2 * 4 + 2 * 7
     assert all("var(--muted)" in drawing and "#1b1f24" not in drawing for drawing in drawings)
 
 
 def test_same_rows_give_the_same_bytes(written, tmp_path):
-    write_report(read_rows(written), tmp_path)
+    write_report(summarise(read_rows(written)), tmp_path)
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (written / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
 def test_one_finished_epoch_of_one_cell_makes_a_report(tmp_path):
-    write_report([make_row("lenet5", "mnist", epochs=1)], tmp_path)
+    write_report(summarise([make_row("lenet5", "mnist", epochs=1)]), tmp_path)
     assert "LeNet-5 on MNIST" in (tmp_path / "report.html").read_text()
 
 
 def test_nothing_but_failures_makes_a_report_too(tmp_path):
-    write_report([make_failure("lenet5", "mnist", status="diverged", error="loss is NaN")], tmp_path)
+    write_report(summarise([make_failure("lenet5", "mnist", status="diverged", error="loss is NaN")]), tmp_path)
     assert "loss is NaN" in (tmp_path / "report.html").read_text()
     assert "loss is NaN" in (tmp_path / "table.md").read_text()
 
@@ -160,4 +159,4 @@ def test_a_wrong_option_of_the_command_is_one_line():
 def test_command_prints_the_readme_table(written):
     result = run_report(str(written), "--readme")
     assert result.returncode == 0, result.stderr
-    assert result.stdout == readme_table(read_rows(written))
+    assert result.stdout == readme_table(summarise(read_rows(written)))

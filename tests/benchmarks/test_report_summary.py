@@ -105,10 +105,10 @@ def test_equal_families_are_rarely_told_apart():
     assert 0.03 < wrong < 0.07, "95 % margins err 5 % of the time"
 
 
-def test_verdict_names_who_is_within_the_margin_of_the_best():
+def test_without_predictions_the_leader_names_who_is_within_the_margin_of_the_best():
     (sweep,) = summarise(make_rows()).sweeps
-    verdict = sweep.verdict("cifar10")
-    assert verdict.best.model == "resnet18"
-    assert [group.model for group in verdict.close] == ["se_resnet18"]
-    assert verdict.runner_up is not None
-    assert verdict.runner_up.model == "googlenet"
+    leader = sweep.leader("cifar10")
+    assert leader.best.model == "resnet18"
+    assert [group.model for group in leader.close] == ["se_resnet18"]
+    assert leader.runner_up is not None
+    assert leader.runner_up.model == "googlenet"

@@ -39,7 +39,7 @@ def test_unknown_spread_is_empty_in_csv_and_a_dash_elsewhere():
     assert all(line["accuracy_std"] == "" for line in csv_lines(rows))
     table = markdown_table(summarise(rows))
     assert "± 0.00" not in table
-    assert re.search(r"\| LeNet-5 +\| +98\.91 \| +– \| +1 \|", table)
+    assert re.search(r"\| LeNet-5 +\| +98\.91 \| +98\.69–99\.10 \| +– \| +1 \|", table)
 
 
 def test_uneven_seeds_show_n_beside_each_accuracy():
@@ -49,13 +49,13 @@ def test_uneven_seeds_show_n_beside_each_accuracy():
 
 
 def test_markdown_marks_the_best_of_each_data_set_in_bold_percent():
-    grid = readme_table(make_rows())
+    grid = readme_table(summarise(make_rows()))
     assert "| ResNet-18    | **99.52** |          93.05 |  **84.60** |" in grid
     assert "| SE-ResNet-18 |     99.49 |      **93.11** |      84.20 |" in grid
 
 
 def test_readme_table_says_n_device_and_commit():
-    table = readme_table(make_rows())
+    table = readme_table(summarise(make_rows()))
     assert "n = 1 (one seed: no spread is known)" in table
     assert "Intel(R) Xeon(R) CPU @ 2.20GHz, 2 cores; commit 0f3c9a1d2b7e; jax 0.10.2" in table
     assert "differences below about 1.0 points are not distinguished, so SE-ResNet-18 (84.20) may be as good" in table
@@ -68,7 +68,8 @@ def test_an_error_with_a_pipe_does_not_break_the_markdown_table():
 
 def test_terminal_table_fits_80_columns_and_names_the_best():
     console = Console(width=80, record=True, file=io.StringIO())
-    print_summary([*make_rows(seeds=3), make_failure("vgg16", "mnist", seed=9, error="[Errno 28] no [space]")], console)
+    rows = [*make_rows(seeds=3), make_failure("vgg16", "mnist", seed=9, error="[Errno 28] no [space]")]
+    print_summary(summarise(rows), console)
     text = console.export_text()
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80

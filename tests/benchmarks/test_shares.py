@@ -65,7 +65,7 @@ def test_a_containers_processor_quota_bounds_the_cells(files, processors, tmp_pa
 
 
 def test_jobs_get_the_same_number_of_cores_each(monkeypatch):
-    monkeypatch.setattr(shares, "_cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(shares, "available_cores", lambda: [0, 1, 2, 3])
     assert shares.equal_shares(3) == [[0], [1], [2]]
     assert shares.equal_shares(2) == [[0, 1], [2, 3]]
 

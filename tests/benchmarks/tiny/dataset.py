@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from jax_models.data import DATASETS, Dataset
 
 
 def load(name: str, *, data_dir: str | Path | None = None, progress: bool = True) -> Dataset:
-    """Takes `load_dataset`'s place."""
+    """Takes `load_dataset`'s place; with TINY_DATA_DIR it prepares random images there, as real data are."""
     del data_dir, progress
+    if folder := os.environ.get("TINY_DATA_DIR"):
+        return _prepared(name, Path(folder))
     spec = dataclasses.replace(DATASETS[name], sizes={"train": 200, "test": 60})
     if os.environ.get("TINY_FAULT") == "nan":
         spec = dataclasses.replace(spec, std=tuple(float("nan") for _ in spec.std))
@@ -30,6 +33,11 @@ def misbehave() -> None:
             raise KeyError("a bug\nof two lines")
         case "exit":
             raise SystemExit("gone early")
+        case "full":  # as a full disk or a quota: no file may grow beyond 100 kB
+            import resource
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         case "hang":
             time.sleep(120)
 
@@ -44,6 +52,16 @@ def slowed(options: dict[str, Any]) -> dict[str, Any]:
         tell(done, total)
 
     return options | {"on_step": on_step}
+
+
+def _prepared(name: str, folder: Path) -> Dataset:
+    sys.path.append(str(Path(__file__).parents[2] / "jax_models"))
+    import tiny_data
+
+    spec, files = tiny_data.tiny(name)
+    if not (manual := folder / "downloads" / "manual").exists():
+        tiny_data.save(files, manual)
+    return tiny_data.load(tiny_data.Store(spec, folder))
 
 
 def _draw(count: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
