@@ -10,10 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cells, provenance, results, run_files
+from benchmarks import cells, launchers, probe_options, provenance, results, run_files
 from benchmarks.progress import SweepProgress, title
 from benchmarks.shares import Cores, default_shares, equal_shares
 from benchmarks.signals import first_signal_asks
+from benchmarks.tracking import TRACKERS, Tracker, open_tracker
 from jax_models.command_line import Parser, positive
 from jax_models.data import DATASETS, list_datasets, load_dataset
 from jax_models.data.dataset import VALIDATION_FRACTION
@@ -23,6 +24,7 @@ from jax_models.recipes import TrainConfig, resolve_config
 from jax_models.registry import list_models
 
 PRESETS = ("quick", "full")
+PROJECT = "classic-architectures"  # in an experiment tracker
 LARGEST_SMALL_BATCH = 128  # with the quick preset it fits into `benchmarks.shares.MEMORY_OF_A_CELL`
 
 DESCRIPTION = """\
@@ -38,9 +40,11 @@ data sets:  {" ".join(list_datasets())}
 what lands in OUT:
   runs.jsonl            one line per cell with all its measurements, written as soon as the cell ends
   table.md, table.csv   one row per family and data set: mean, standard deviation and n of each metric
+  pairs.csv             every two families of a data set: their difference, its tests, and what it establishes
   figures/, report.html the same to look at; report.html is one file that can be mailed
   predictions/          what each run says of every validation and test image, a byte per class
   weights/              each run's trained weights, as safetensors
+  derived/, tracking/   what the flags for robustness and others found, and the files of an experiment tracker
   logs/                 what each cell's process printed
 
 A sweep that was stopped goes on where it was: type the same command again. Finished cells are kept, failed ones are
@@ -53,6 +57,9 @@ examples:
   python -m benchmarks.compare --models lenet5 --epochs 1 --out results/try
   python -m benchmarks.compare --seeds 5                             five seeds a cell: adds those that are missing
   python -m benchmarks.compare --preset full --out results/full      the papers' widths; wants a GPU
+  python -m benchmarks.compare --launcher ray --ray-address 10.0.0.5:6379
+                                                                     over the machines of a Ray cluster
+  python -m benchmarks.compare --in-depth                            robustness, attacks, saliency and more, too
   python -m benchmarks.compare --fresh                               moves old results to OUT/old-DATE, starts anew
 
 exit codes: 0 all cells finished, 1 a cell or the run failed, 2 wrong usage, 130 stopped by Ctrl-C
@@ -69,19 +76,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     models = choose(options.models, list_models(), kind="model")
     datasets = choose(options.datasets, list_datasets(), kind="data set")
-    preset = options.preset or ("quick" if provenance.default_platform() == "cpu" else "full")
+    console = Console()
+    cluster = _cluster(options, console)
+    preset = options.preset or ("quick" if _platform(cluster) == "cpu" else "full")
     wanted = plan(models, datasets, preset=preset, options=options)
     out = options.out or Path("results") / preset
+    tracker = open_tracker(options.track, out=out, project=PROJECT) if options.track else None
     prepare_folder(out)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to end is like Ctrl-C: end in order
-    console = Console()
     with locked(out):
         _tidy(out, console, fresh=options.fresh)
+        run = partial(sweep, out=out, data_dir=options.data_dir, jobs=options.jobs, cluster=cluster, console=console)
         try:
-            failed = sweep(wanted, out=out, data_dir=options.data_dir, jobs=options.jobs, console=console)
+            with contextlib.closing(tracker) if tracker else contextlib.nullcontext():
+                failed = run(wanted, tracker=tracker)
         except KeyboardInterrupt:
             _report(out, console)
             raise
+        _probe(options, out, console)
         _report(out, console)
     if failed:
         names = "; ".join(failed)
@@ -116,11 +128,18 @@ def plan(
 
 
 def sweep(
-    wanted: Sequence[TrainConfig], *, out: Path, data_dir: Path | None, jobs: int | None = None, console: Console
+    wanted: Sequence[TrainConfig],
+    *,
+    out: Path,
+    data_dir: Path | None,
+    jobs: int | None = None,
+    cluster: launchers.Cluster | None = None,
+    tracker: Tracker | None = None,
+    console: Console,
 ) -> list[str]:
     """Runs the cells that are not finished yet, and keeps each row as soon as it is there.
 
-    Returns the cells that failed, with their errors.
+    They run on this machine, or on those of a cluster. Returns the cells that failed, with their errors.
 
     Raises:
         RunError: a data set cannot be had, or a row cannot be written.
@@ -131,25 +150,34 @@ def sweep(
     todo = [config for config in wanted if config.cell not in finished]
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} cells are finished already, in {out}")
-    for dataset in dict.fromkeys(config.dataset for config in todo):
-        load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
-    platform = provenance.default_platform()
     small_cells = all(config.preset == "quick" and config.batch_size <= LARGEST_SMALL_BATCH for config in todo)
-    shares = equal_shares(jobs) if jobs else default_shares(platform, small_cells=small_cells)
-    environment = cells.cell_environment(platform, side_by_side=len(shares))
+    if cluster:
+        share = cluster.share(jobs=jobs, small_cells=small_cells)
+        places = share.places
+        run = partial(cluster.run_cells, share=share, out=out, data_dir=data_dir)
+    else:
+        for dataset in dict.fromkeys(config.dataset for config in todo):
+            load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
+        platform = provenance.default_platform()
+        shares = equal_shares(jobs) if jobs else default_shares(platform, small_cells=small_cells)
+        places = len(shares)
+        environment = cells.cell_environment(platform, side_by_side=places)
 
-    def start(config: TrainConfig, cores: Cores) -> cells.CellProcess:
-        return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
+        def start(config: TrainConfig, cores: Cores) -> cells.CellProcess:
+            return cells.CellProcess(config, out=out, data_dir=data_dir, environment=environment, cores=cores)
+
+        run = partial(cells.run_cells, start=start, shares=shares)
 
     errors = {}
     with first_signal_asks() as stop, contextlib.ExitStack() as stack:
-        events = cells.run_cells(todo, start, shares=shares, keep=partial(_keep, out), stop=stop)
-        stack.enter_context(contextlib.closing(events))
-        progress = stack.enter_context(SweepProgress(todo, finished=rows, jobs=len(shares), console=console))
+        events = stack.enter_context(contextlib.closing(run(todo, keep=partial(_keep, out), stop=stop)))
+        progress = stack.enter_context(SweepProgress(todo, finished=rows, jobs=places, console=console))
         for config, event in events:
             if event["event"] == "row" and event["row"]["status"] != "ok":
                 errors[config] = event["row"]["error"]
             progress.update(config, event)
+            if tracker:
+                tracker.follow(config, event)
         if stop.is_set():
             raise KeyboardInterrupt
     return [f"{title(config)}: {errors[config]}" for config in todo if config in errors]
@@ -159,6 +187,21 @@ def _keep(out: Path, row: results.Row) -> None:
     results.append_row(out, row)
     if row["status"] != "failed":  # a failure of the machine's may pass, and the cell goes on
         run_files.drop_checkpoints(out, [row["cell"]])
+
+
+def _cluster(options: argparse.Namespace, console: Console) -> launchers.Cluster | None:
+    """The cluster that the user wants; None for this machine."""
+    if options.launcher == "ray":
+        return launchers.connect(
+            options.ray_address, tell=partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        )
+    if options.ray_address:
+        raise UsageError("--ray-address is the address of a Ray cluster: add --launcher ray")
+    return None
+
+
+def _platform(cluster: launchers.Cluster | None) -> str:
+    return cluster.platform if cluster else provenance.default_platform()
 
 
 def choose(words: Sequence[str], allowed: Sequence[str], *, kind: str) -> list[str]:
@@ -199,14 +242,25 @@ def _tidy(out: Path, console: Console, *, fresh: bool) -> None:
         summarise(rows)  # a row that no report can show is refused before hours of training, not after
 
 
+def _probe(options: argparse.Namespace, out: Path, console: Console) -> None:
+    """Measures what was asked for beyond accuracy."""
+    rows = results.read_rows(out)
+    if rows and (names := probe_options.chosen(options)):
+        from benchmarks.probing import probe  # plotting takes seconds to import
+        from benchmarks.report import summarise
+
+        probe(summarise(rows, out), out, names, data_dir=options.data_dir, console=console)
+
+
 def _report(out: Path, console: Console) -> None:
     """Shows and writes what the folder holds, if it holds anything."""
     rows = results.read_rows(out)
     if rows:
-        from benchmarks.report import print_summary, write_report  # plotting takes seconds to import
+        from benchmarks.report import print_summary, summarise, write_report  # plotting takes seconds to import
 
-        print_summary(rows, console)
-        write_report(rows, out)
+        summary = summarise(rows, out)
+        print_summary(summary, console)
+        write_report(summary, out)
         console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, highlight=False)
 
 
@@ -235,10 +289,34 @@ def _parser() -> Parser:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="TFDS data directory (default: TFDS_DATA_DIR or ~/tensorflow_datasets)",
+        help="TFDS data directory, on each machine (default: TFDS_DATA_DIR or ~/tensorflow_datasets)",
     )
-    add("--jobs", type=positive, metavar="N", help="cells side by side (default: one per core on a CPU, else 1)")
+    add(
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="cells side by side, all cores dealt out to them (default: one per core on a CPU, else 1; with Ray, one "
+        "per accelerator of the cluster)",
+    )
+    add(
+        "--launcher",
+        choices=launchers.LAUNCHERS,
+        default="local",
+        help="local: on this machine; ray: over a Ray cluster, each cell on one GPU, TPU chip or CPU core "
+        "(default: local)",
+    )
+    add(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="head of the cluster (default: RAY_ADDRESS, else a cluster found here, else Ray starts on this machine)",
+    )
+    add(
+        "--track",
+        choices=TRACKERS,
+        help="show the sweep in an experiment tracker, too; each is an extra: pip install -e '.[trackio]'",
+    )
     add("--fresh", action="store_true", help="move the results in OUT aside, to OUT/old-DATE, and start anew")
+    probe_options.add_options(parser)
     return parser
 
 
