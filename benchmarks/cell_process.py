@@ -68,7 +68,9 @@ def train_cell(request: Row, send: Callable[[Event], None]) -> Row:
         raise RunError(f"the recipe changed while the sweep ran: asked for {request['cell']}, found {config.cell}")
     out = Path(request["out"])
     dataset = load_dataset(config.dataset, data_dir=request["data_dir"], progress=False)
-    fitted = _fit(config, dataset, folder=run_files.checkpoint_folder(out, config.cell, commit=commit), send=send)
+    fitted = _fit(
+        config, dataset, folder=run_files.checkpoint_folder(out, config.cell, code=provenance.code()), send=send
+    )
     validated = evaluate(fitted.model, dataset.validation, dataset.spec)
     judged = evaluate(fitted.model, dataset.test, dataset.spec)
     splits = {
@@ -90,7 +92,7 @@ def train_cell(request: Row, send: Callable[[Event], None]) -> Row:
         "confusion_matrix": judged.confusion_matrix,
         "history": [dataclasses.asdict(record) for record in fitted.history],
         "predictions": run_files.save_predictions(out, config, splits),
-        "weights": run_files.save_weights(out, config, fitted.model, scores=scores | {"commit": commit}),
+        "weights": run_files.save_weights(out, config, fitted.model, scores=scores),
         "versions": provenance.versions(),
         "device": provenance.device(),
         "commit": commit,

@@ -202,7 +202,7 @@ def run_cells(
                     for event in events:
                         yield process.config, event
                     if process.ended:
-                        last = _last_event(process)
+                        last = _last_event(process, stopping=stop.is_set())
                         with held_signals():
                             if last["event"] == "row":
                                 keep(last["row"])
@@ -224,8 +224,9 @@ def run_cells(
                         keep(process.row())
 
 
-def _last_event(process: CellProcess) -> Event:
-    if process.stopped and not process.has_result:
+def _last_event(process: CellProcess, *, stopping: bool) -> Event:
+    """A terminal's Ctrl-C may end a child that has not come to ignore it yet: that is no failure."""
+    if stopping and not process.has_result:
         return {"event": "stopped"}
     return {"event": "row", "row": process.row()}
 

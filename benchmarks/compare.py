@@ -93,8 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             _report(out, console)
             raise
-        _probe(options, out, console)
-        _report(out, console)
+        try:
+            _probe(options, out, console)
+        finally:
+            _report(out, console)
     if failed:
         names = "; ".join(failed)
         raise RunError(
@@ -249,7 +251,7 @@ def _probe(options: argparse.Namespace, out: Path, console: Console) -> None:
         from benchmarks.probing import probe  # plotting takes seconds to import
         from benchmarks.report import summarise
 
-        probe(summarise(rows, out), out, names, data_dir=options.data_dir, console=console)
+        probe(summarise(rows, out), out, names, data_dir=options.data_dir, console=console, again=options.again)
 
 
 def _report(out: Path, console: Console) -> None:

@@ -73,6 +73,7 @@ def load_predictions(path: Path) -> dict[str, Predictions]:
                 name: Predictions(decode(arrays[name]), arrays[f"{name}_labels"].astype(np.int64)) for name in SPLITS
             }
     except FileNotFoundError as error:
-        raise RunError(f"{path} is not there: the run's predictions were lost or not copied with it") from error
+        raise RunError(f"{path} is not there: the predictions were lost or not copied with their row") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} is damaged ({error}); take it from a copy, or run its cell again") from error
+        again = "take it from a copy, or take its row out of runs.jsonl and run the sweep again"
+        raise RunError(f"{path} is damaged ({error}); {again}") from error

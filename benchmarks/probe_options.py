@@ -19,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, words in PROBES.items():
         group.add_argument(f"--{name}", action="store_true", help=words)
     group.add_argument("--in-depth", action="store_true", help="all of these")
+    group.add_argument("--again", action="store_true", help="measure anew what is there already")
 
 
 def chosen(options: argparse.Namespace) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.derived import add_derived, image_text, read_derived
+from benchmarks.derived import add_derived, image_text
 from benchmarks.probes.attacks import attacked_accuracy
 from benchmarks.probes.classifier import Classifier
 from benchmarks.probes.robustness import corrupt_all, corrupted_accuracy, fixed_test_images
@@ -27,8 +27,16 @@ MOST_EXAMPLES = 8
 CALLS = 300  # of which the latency is the median
 
 
-def probe(summary: Summary, out: Path, names: Sequence[str], *, data_dir: Path | None, console: Console) -> None:
-    """Runs the named probes; each result is kept as soon as it is there, and what is there is not run again.
+def probe(
+    summary: Summary,
+    out: Path,
+    names: Sequence[str],
+    *,
+    data_dir: Path | None,
+    console: Console,
+    again: bool = False,
+) -> None:
+    """Runs the named probes; each result is kept as soon as it is there, and runs `again` only if that is asked for.
 
     Raises:
         RunError: weights or data are not there, or a result cannot be written.
@@ -39,13 +47,13 @@ def probe(summary: Summary, out: Path, names: Sequence[str], *, data_dir: Path |
             dataset = load_dataset(name, data_dir=data_dir)
             for one in names:
                 if one in OF_A_NETWORK:
-                    _of_each_network(one, sweep, dataset, out=out, console=console)
+                    _of_each_network(one, sweep, dataset, out=out, console=console, again=again)
                 else:
-                    _of_all_together(one, sweep, dataset, out=out, console=console)
+                    _of_all_together(one, sweep, dataset, out=out, console=console, again=again)
 
 
-def _of_each_network(name: str, sweep: Sweep, dataset: Dataset, *, out: Path, console: Console) -> None:
-    todo = [g for g in sweep.ranked(dataset.spec.name) if read_derived(out, name, g.rows[0]) is None]
+def _of_each_network(name: str, sweep: Sweep, dataset: Dataset, *, out: Path, console: Console, again: bool) -> None:
+    todo = [group for group in sweep.ranked(dataset.spec.name) if again or group.probe(name) is None]
     measure = OF_A_NETWORK[name](dataset) if todo else None
     for group in todo:
         assert measure is not None
@@ -54,14 +62,13 @@ def _of_each_network(name: str, sweep: Sweep, dataset: Dataset, *, out: Path, co
         _tell(console, name, f"{group.title} on {dataset.spec.title}", since=started)
 
 
-def _of_all_together(name: str, sweep: Sweep, dataset: Dataset, *, out: Path, console: Console) -> None:
+def _of_all_together(name: str, sweep: Sweep, dataset: Dataset, *, out: Path, console: Console, again: bool) -> None:
     """A gallery is kept with the best family's row, and says of which networks it is."""
     started = time.monotonic()
-    if sweep.gallery(name, dataset.spec.name) is None:
-        groups = sweep.ranked(dataset.spec.name)
-        networks = [row["weights"]["sha256"] for group in groups for row in group.rows if "weights" in row]
+    if again or sweep.gallery(name, dataset.spec.name) is None:
         found = OF_ALL_TOGETHER[name](sweep, dataset, out)
-        add_derived(out, name, groups[0].rows[0], {"networks": networks, **found})
+        best = sweep.ranked(dataset.spec.name)[0].rows[0]
+        add_derived(out, name, best, {"networks": sweep.networks(name, dataset.spec.name), **found})
         _tell(console, name, dataset.spec.title, since=started)
 
 
@@ -103,7 +110,8 @@ def _saliency(sweep: Sweep, dataset: Dataset, out: Path) -> dict[str, Any]:
 
 
 def _examples(sweep: Sweep, dataset: Dataset, out: Path) -> dict[str, Any]:
-    examples = sweep.hard_examples[dataset.spec.name].examples[:MOST_EXAMPLES] if sweep.hard_examples else ()
+    hard = sweep.hard_examples.get(dataset.spec.name)
+    examples = hard.examples[:MOST_EXAMPLES] if hard else ()
     return {"images": {str(example.index): image_text(dataset.test.images[example.index]) for example in examples}}
 
 

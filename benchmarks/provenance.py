@@ -1,6 +1,7 @@
 """Where a row comes from: the machine, the versions and the commit, so that a reader can repeat it."""
 
 import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -63,6 +64,17 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{head}-dirty" if changed else head
+
+
+def code() -> str:
+    """A short name of this code: its commit, and of changes since then a hash; "unknown" outside its git checkout."""
+    head = commit()
+    if head is None:
+        return "unknown"
+    if not head.endswith("-dirty"):
+        return head[:12]
+    changes = _git(Path(__file__).resolve().parent, "diff", "HEAD", "--", ":/*.py", ":/pyproject.toml")
+    return f"{head[:12]}-{hashlib.sha256(changes.encode()).hexdigest()[:8]}"
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jax_models.errors import RunError
+from jax_models.output import sync_folder
 
 SCHEMA = 1
 ROWS = "runs.jsonl"
@@ -77,7 +78,7 @@ def append_line(path: Path, row: Row) -> None:
                 file.truncate(end)
                 raise
         if is_new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         message = (
             f"could not add {row.get('cell', 'a row')} to {path}: {error.strerror or error}; the rows already there"
@@ -102,7 +103,7 @@ def mend_rows(out: Path) -> int:
             os.fsync(file.fileno())
         Path(temporary).chmod((out / ROWS).stat().st_mode & 0o777)
         Path(temporary).replace(out / ROWS)
-        _sync_folder(out)
+        sync_folder(out)
     return len(broken)
 
 
@@ -158,13 +159,3 @@ def _write_all(file: Any, data: bytes) -> None:
     """Writes all of it: one call, unless the disk takes only a part, and then the next call says why."""
     while data:
         data = data[file.write(data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a new or replaced name durable; only POSIX can (and needs to)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -28,10 +28,9 @@ def file_name(cell: str) -> str:
     return cell.replace("/", "-")
 
 
-def checkpoint_folder(out: Path, cell: str, *, commit: str | None) -> Path:
-    """Where a run that is not finished keeps its last epochs: those of one commit are not another's."""
-    head, _, dirty = (commit or "unknown").partition("-")
-    return out / CHECKPOINTS / f"{file_name(cell)}@{head[:12]}{'-dirty' if dirty else ''}"
+def checkpoint_folder(out: Path, cell: str, *, code: str) -> Path:
+    """Where a run that is not finished keeps its last epochs: those of one version of the code are not another's."""
+    return out / CHECKPOINTS / f"{file_name(cell)}@{code}"
 
 
 def drop_checkpoints(out: Path, cells: Iterable[str]) -> None:
@@ -68,7 +67,7 @@ def load_classifier(out: Path, row: Mapping[str, Any]) -> nnx.Module:
         RunError: its weights are not in the folder, or are damaged.
     """
     if "weights" not in row:
-        raise RunError(f"{row['cell']} has kept no weights: it is of an earlier version, run it again with --fresh")
+        raise RunError(f"{row['cell']} has kept no weights: it is of an earlier version of this project")
     config = TrainConfig.from_fields(row)
     arrays, _ = load_weights(checked_path(out, row["weights"]))
     return filled(lambda: new_model(config, DATASETS[config.dataset], rngs=nnx.Rngs(0)), arrays)

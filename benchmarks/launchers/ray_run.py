@@ -111,7 +111,6 @@ class Run:
         Raises:
             RunError: something cannot be written, or is not what was sent.
         """
-        run_files.drop_checkpoints(self._out, [config.cell])
         write_files(self._out, end["files"])
         if end["told"]:
             row = end["row"]

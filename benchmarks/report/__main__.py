@@ -1,5 +1,6 @@
 """`python -m benchmarks.report OUT`: makes a report again from its folder, merges folders, compares two versions."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,20 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     probes = probe_options.chosen(options)
     console = Console()
-    folders = {out: finished_rows(out) for out in options.out}
+    folders = {out: rows_of(out) for out in options.out}
     if options.merge:
         prepare_folder(options.merge)
         with locked(options.merge):
             merge(folders, options.merge, mix_presets=options.mix_presets)
+        _probe(options.merge, probes, options, console)
         _report(options.merge, console)
+    elif probes and (len(options.out) > 1 or options.readme):
+        raise UsageError(f"--{probes[0]} measures on the weights of one folder: give OUT alone, without --readme")
     elif len(options.out) == 1:
         (out,) = options.out
         if options.readme:
             print(readme_table(summarise(folders[out], out)), end="")
         else:
-            if probes:
-                with locked(out):
-                    probe(summarise(folders[out], out), out, probes, data_dir=options.data_dir, console=console)
+            _probe(out, probes, options, console)
             _report(out, console)
     elif len(options.out) == 2:
         before, after = options.out
@@ -75,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UsageError("two folders are compared; give --merge DIR to bring more together")
 
 
-def finished_rows(out: Path) -> list[Row]:
-    """The rows of a folder.
+def rows_of(out: Path) -> list[Row]:
+    """The rows of a folder, finished or not.
 
     Raises:
         UsageError: there are none.
@@ -87,6 +89,13 @@ def finished_rows(out: Path) -> list[Row]:
             f"no finished cell in {out / ROWS}: give a folder that `python -m benchmarks.compare --out` wrote"
         )
     return rows
+
+
+def _probe(out: Path, names: Sequence[str], options: argparse.Namespace, console: Console) -> None:
+    if names:
+        with locked(out):
+            summary = summarise(read_rows(out), out)
+            probe(summary, out, names, data_dir=options.data_dir, console=console, again=options.again)
 
 
 def _report(out: Path, console: Console) -> None:

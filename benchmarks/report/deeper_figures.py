@@ -15,6 +15,7 @@ from benchmarks.report.groups import dataset_title
 from benchmarks.report.plot import Panel, Plot
 from benchmarks.report.probe_panels import draw_attacks, draw_saliency, draw_severity
 from benchmarks.report.summary import Sweep
+from benchmarks.report.wording import names
 
 DEEPER = ("reliability", "roc", "precision_recall", "robustness", "attacks", "saliency", "examples")
 
@@ -94,6 +95,16 @@ def _saliency(sweep: Sweep) -> Iterator[Plot]:
         )
 
 
+def hard_counts(sweep: Sweep) -> str:
+    """How many such images each data set has, and how many it would have by chance."""
+    found = [
+        f"{len(hard.examples)} of {dataset_title(dataset)} ({hard.expected:.1f} if families erred independently; "
+        f"{hard.by_every_seed} that no network at all gets right)"
+        for dataset, hard in sweep.hard_examples.items()
+    ]
+    return f"There are {names(found)}." if found else ""
+
+
 def _examples(sweep: Sweep) -> Iterator[Plot]:
     rows = []
     for dataset, hard in sweep.hard_examples.items():
@@ -102,13 +113,14 @@ def _examples(sweep: Sweep) -> Iterator[Plot]:
         shown = [one for one in hard.examples if str(one.index) in kept]
         if shown:
             panels = [_example(one, kept[str(one.index)], classes) for one in shown]
-            rows.append((f"{dataset_title(dataset)}: {len(hard.examples)}", tuple(panels)))
+            rows.append((dataset_title(dataset), tuple(panels)))
     if rows:
         most = max(len(panels) for _, panels in rows)
         yield Plot(
             name="examples",
             title="Test images that every family gets wrong",
-            caption=f"Their number per data set, and those whose wrong answer most networks share. {LABEL_NOTE}",
+            caption=f"In each family most seeds are wrong. {hard_counts(sweep)} Shown are those on whose wrong answer "
+            f"most networks agree, with its share of the votes. {LABEL_NOTE}",
             rows=tuple((heading, panels + (None,) * (most - len(panels))) for heading, panels in rows),
             size=(1.5, 1.9),
         )

@@ -9,10 +9,27 @@ from benchmarks.probes.corruptions import REPLACED
 from benchmarks.report.groups import Group
 from benchmarks.report.summary import Sweep
 
+CALIBRATION_NOTE = (
+    "ECE: expected calibration error over 15 bins of confidence, in percent; by chance: what would be left of it, were "
+    "the confidences right; Brier: squared error of the probabilities, summed over classes; loss in nats. Before → "
+    "after dividing the logits by a temperature T that is fitted on the validation images: above 1 the networks were "
+    "too sure, below 1 not sure enough, as label smoothing makes them. Means over seeds; ± is one standard deviation."
+)
+ROBUSTNESS_NOTE = (
+    "Without corruption, the mean over 15 corruptions at five severities, the percentage of the clean accuracy that is "
+    "lost, the mean of each group, and of each corruption."
+)
+ATTACKS_NOTE = (
+    "An attacker who knows the network may change every pixel by up to ε (white is 1): in one step (FGSM, arXiv "
+    "1412.6572), and in {steps} from a random start (PGD, arXiv 1706.06083)."
+)
+UNTESTED = "Not tested: differences of a few points between families may be chance."
 GROUPS = ("noise", "blur", "weather", "digital")
 REPLACED_NOTE = (
-    "The corruptions follow Hendrycks and Dietterich 2019 (arXiv 1903.12261) and are not those of the published files: "
-    + " ".join(f"{name.replace('_', ' ').capitalize()}: {text}" for name, text in REPLACED.items())
+    "Made anew after Hendrycks and Dietterich 2019 (arXiv 1903.12261), at the levels of CIFAR-10-C: not to be quoted "
+    "beside numbers on the published files. What differs from theirs: "
+    + "; ".join(f"{name.replace('_', ' ')}: {text}" for name, text in REPLACED.items())
+    + ". The others follow them up to rounding."
 )
 
 
@@ -42,10 +59,7 @@ def _calibration(sweep: Sweep, dataset: str) -> Table:
     lines = [(group, _calibrated(group.calibration)) for group in sweep.ranked(dataset) if group.calibration]
     return Table(
         title="Calibration",
-        caption="ECE: expected calibration error over 15 bins of confidence, in percent; by chance: what a perfectly "
-        "calibrated network would show; Brier: squared error of the probabilities, summed over classes; loss in nats. "
-        "Before → after dividing the logits by a temperature T that is fitted on the validation images: above 1 the "
-        "networks were too sure. Means over seeds.",
+        caption=CALIBRATION_NOTE,
         headings=("T", "ECE %", "by chance", "ECE of equal mass %", "Brier", "loss"),
         lines=tuple(lines),
     )
@@ -53,8 +67,9 @@ def _calibration(sweep: Sweep, dataset: str) -> Table:
 
 def _calibrated(found: Calibration) -> tuple[str, ...]:
     def change(name: str, *, scale: int = 1, digits: int = 4) -> str:
-        before, after = found.before[name].mean, found.after[name].mean
-        return f"{scale * before:.{digits}f} → {scale * after:.{digits}f}"
+        before, after = found.before[name], found.after[name]
+        spread = "" if after.std is None else f" ± {scale * after.std:.{digits}f}"
+        return f"{scale * before.mean:.{digits}f} → {scale * after.mean:.{digits}f}{spread}"
 
     return (
         _with_spread(found.temperature),
@@ -76,9 +91,7 @@ def _probes(sweep: Sweep, dataset: str) -> Iterator[Table]:
         names = list(robust[0][1]["corruption_accuracy"])
         yield Table(
             title="Robustness to corruptions",
-            caption="Accuracy in percent on the same 1,000 test images, one seed: clean, the mean over 15 corruptions "
-            "at five severities, the share of the clean accuracy that is lost, the mean of each group, and of each "
-            f"corruption. {REPLACED_NOTE}",
+            caption=f"{_images(robust[0][1])}. {ROBUSTNESS_NOTE} {UNTESTED} {REPLACED_NOTE}",
             headings=("clean", "mean", "lost", *GROUPS, *(name.replace("_", " ") for name in names)),
             lines=tuple((group, _corrupted(found, names)) for group, found in robust),
         )
@@ -88,12 +101,14 @@ def _probes(sweep: Sweep, dataset: str) -> Iterator[Table]:
         steps = attacked[0][1]["steps"]
         yield Table(
             title="Attacks",
-            caption="Accuracy in percent on the same 1,000 test images, one seed, when an attacker who knows the "
-            f"network may change every pixel by up to ε (white is 1): in one step (FGSM, arXiv 1412.6572), and in "
-            f"{steps} from a random start (PGD, arXiv 1706.06083).",
+            caption=f"{_images(attacked[0][1])}. {ATTACKS_NOTE.format(steps=steps)} {UNTESTED}",
             headings=("clean", *(f"{name}, ε {size}" for name in ("FGSM", "PGD") for size in sizes)),
             lines=tuple((group, _attacked(found)) for group, found in attacked),
         )
+
+
+def _images(found: dict) -> str:
+    return f"Accuracy in percent on the same {found['count']:,} test images, one seed"
 
 
 def _corrupted(found: dict, names: list[str]) -> tuple[str, ...]:

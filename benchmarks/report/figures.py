@@ -41,7 +41,7 @@ def plots(sweep: Sweep) -> list[Plot]:
 
 def _accuracy(sweep: Sweep) -> Plot:
     ticks = ", the small ticks are its seeds" if sweep.seeds != (1,) else ""
-    counted = sweep.comparisons and sweep.seeds != (1,)
+    counted = sweep.seeds != (1,) and all(group.predictions for group in sweep.groups)
     luck = "that seeds and test images leave" if counted else "that the number of test images leaves"
     shaded = "families on a shaded row are" if sweep.comparisons else "the shaded band holds what is"
     band = f"; {shaded} not distinguished from the best" if len(sweep.models) > 1 else ""

@@ -117,8 +117,10 @@ class Group:
     @cached_property
     def _loaded(self) -> tuple[tuple[dict[str, Predictions], ...] | None, str | None]:
         entries = [row.get("predictions") for row in self.rows]
-        if self.out is None or None in entries:
+        if self.out is None or not any(entries):
             return None, None
+        if None in entries:
+            return None, f"seed {self.rows[entries.index(None)]['seed']} has kept none"
         try:
             return tuple(load_predictions(checked_path(self.out, entry)) for entry in entries if entry), None
         except RunError as error:

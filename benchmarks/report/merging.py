@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.results import ROWS, Row, append_row, finished_cells, read_rows
+from benchmarks.derived import copy_derived
+from benchmarks.results import Row, append_row, read_rows
 from benchmarks.run_files import checked_path
 from jax_models.errors import UsageError
 
@@ -12,9 +13,10 @@ FILES = ("predictions", "weights")  # a row's entries that name a file
 
 
 def merge(folders: Mapping[Path, Sequence[Row]], target: Path, *, mix_presets: bool) -> None:
-    """Copies finished runs into `target`, each with the files that it names; what was copied before is passed over.
+    """Copies runs into `target`, each with the files that it names; what is there already is passed over.
 
-    A cell that two folders have must be the same run in both.
+    Of a cell the latest finished run counts, else the latest failure. A cell that finished in two folders, `target`
+    among them, must be the same run in both. Weights may be missing, as they are from a repository.
 
     Raises:
         UsageError: the folders have different presets and these are not to be mixed, or disagree about a cell, or
@@ -23,8 +25,33 @@ def merge(folders: Mapping[Path, Sequence[Row]], target: Path, *, mix_presets: b
         OSError: a file cannot be copied.
     """
     if target.resolve() in {folder.resolve() for folder in folders}:
-        raise UsageError(f"--merge needs a new folder, and {target} is one of those to be merged")
-    presets = {folder: sorted({row["preset"] for row in rows}) for folder, rows in folders.items()}
+        raise UsageError(f"--merge needs a folder of its own, and {target} is one of those to be merged")
+    there = read_rows(target)
+    sources = {target: there, **folders}
+    _check_presets(sources, mix_presets=mix_presets)
+    finished: dict[str, tuple[Path, Row]] = {}
+    failed: dict[str, Row] = {}
+    for folder, rows in sources.items():
+        for cell, row in {row["cell"]: row for row in rows if row["status"] == "ok"}.items():
+            other, same = finished.setdefault(cell, (folder, row))
+            if same["test"] != row["test"]:
+                raise UsageError(
+                    f"{other} and {folder} have different runs of {cell}; compare them instead: "
+                    f"python -m benchmarks.report {other} {folder}"
+                )
+        failed |= {row["cell"]: row for row in rows if row["status"] != "ok"}
+    for folder, row in finished.values():
+        if folder != target:
+            _copy_files(row, folder, target)
+            append_row(target, row)
+            copy_derived(folder, target, row)
+    for cell, row in failed.items():
+        if cell not in finished and row not in there:
+            append_row(target, row)
+
+
+def _check_presets(sources: Mapping[Path, Sequence[Row]], *, mix_presets: bool) -> None:
+    presets = {folder: sorted({row["preset"] for row in rows}) for folder, rows in sources.items() if rows}
     found = sorted({preset for names in presets.values() for preset in names})
     if len(found) > 1 and not mix_presets:
         where = "; ".join(f"{folder}: {', '.join(names)}" for folder, names in presets.items())
@@ -32,24 +59,11 @@ def merge(folders: Mapping[Path, Sequence[Row]], target: Path, *, mix_presets: b
             f"presets are not comparable, and these folders have {' and '.join(found)} ({where}); give --mix-presets "
             "to put them into one report, where they stay apart"
         )
-    chosen: dict[str, tuple[Path, Row]] = {}
-    for folder, rows in folders.items():
-        for cell, row in {row["cell"]: row for row in rows if row["status"] == "ok"}.items():
-            other, same = chosen.setdefault(cell, (folder, row))
-            if same["test"] != row["test"]:
-                raise UsageError(
-                    f"{other} and {folder} have different runs of {cell}; compare them instead: "
-                    f"python -m benchmarks.report {other} {folder}"
-                )
-    there = finished_cells(read_rows(target)) if (target / ROWS).exists() else set()
-    for cell, (folder, row) in chosen.items():
-        if cell not in there:
-            for name in FILES:
-                if name in row and (name == "predictions" or (folder / row[name]["path"]).exists()):
-                    _copy(checked_path(folder, row[name]), target / row[name]["path"])
-            append_row(target, row)
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+def _copy_files(row: Row, folder: Path, target: Path) -> None:
+    for name in FILES:
+        if name in row and (name == "predictions" or (folder / row[name]["path"]).exists()):
+            source = checked_path(folder, row[name])
+            (target / row[name]["path"]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target / row[name]["path"])

@@ -40,7 +40,8 @@ def _cells(sweep: Sweep) -> Iterator[str]:
         yield f"No finished run of {cells}."
     for group in sweep.groups:
         if group.problem:
-            yield f"{group.title} on {dataset_title(group.dataset)} is left out of the tests: {group.problem}."
+            where = dataset_title(group.dataset)
+            yield f"No tests on {where}, because not all predictions of {group.title} can be read: {group.problem}."
     if len(sweep.seeds) > 1:
         low, high = sweep.seeds[0], sweep.seeds[-1]
         yield f"The number of seeds differs between cells ({low} to {high}); n stands beside each."

@@ -65,6 +65,8 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "ranks": wording.ranks_line(sweep),
         "pairs": [_pairs(sweep, dataset) for dataset in sweep.comparisons],
         "pair_headings": pairs.HEADINGS,
+        "pair_note": pairs.NOTE,
+        "margin": wording.MARGIN,
         "datasets": [dataset_title(dataset) for dataset in sweep.datasets],
         "winners": [_winner(sweep, dataset) for dataset in sweep.datasets],
         "grid": [_grid_line(sweep, model) for model in sweep.models],
@@ -89,7 +91,7 @@ def _pairs(sweep: Sweep, dataset: str) -> dict[str, Any]:
         "count": pairs.count_line(sweep, dataset),
         "families": [(model_title(model), colour(model)) for model, _ in lines],
         "lines": [(model_title(model), colour(model), cells) for model, cells in lines],
-        "unsettled": pairs.unsettled(sweep, dataset),
+        "pairs": pairs.pair_lines(sweep, dataset),
     }
 
 

@@ -47,6 +47,7 @@ STYLE: dict[Any, Any] = {
 }
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", PAPER: "var(--paper)", BAND: "var(--band)"}
 """Colours that a page sets by its own scheme, so that a drawing is right on light and on dark paper."""
+NUMBER = re.compile(r"\d+\.\d{3,}")  # of a coordinate: a hundredth of a point is enough
 
 
 def png(plot: Plot, *, footer: str) -> bytes:
@@ -119,7 +120,7 @@ def _for_page(text: str, *, label: str, key: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number.group()):.2f}", text)
+    text = re.sub(r"<[^>]*>", lambda tag: NUMBER.sub(_shortened, tag.group()), text)
     text = re.sub(r'\bid="', f'id="{key}-', text)
     text = re.sub(r'href="#', f'href="#{key}-', text).replace("url(#", f"url(#{key}-")
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--letters)", text)
@@ -129,3 +130,7 @@ def _for_page(text: str, *, label: str, key: str) -> str:
     assert box is not None
     label = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return f'<svg {box.group()} role="img" aria-label="{label}">' + text[text.index(">") + 1 :]
+
+
+def _shortened(number: re.Match[str]) -> str:
+    return f"{float(number.group()):.2f}"

@@ -101,10 +101,13 @@ class Sweep:
 
     def gallery(self, name: str, dataset: str) -> dict[str, Any] | None:
         """A derived result of all the data set's networks together; None if there is none of just these networks."""
-        groups = self.ranked(dataset)
-        kept = [found for group in groups if (found := group.probe(name))]
-        networks = {row["weights"]["sha256"] for group in groups for row in group.rows if "weights" in row}
-        return next((found for found in kept if set(found["networks"]) == networks), None)
+        kept = [found for group in self.ranked(dataset) if (found := group.probe(name))]
+        return next((found for found in kept if found["networks"] == self.networks(name, dataset)), None)
+
+    def networks(self, name: str, dataset: str) -> list[str]:
+        """The sha256 of the weights that such a result is of: every seed's, for saliency only the lowest seed's."""
+        rows = [row for g in self.ranked(dataset) for row in (g.rows[:1] if name == "saliency" else g.rows)]
+        return sorted(row["weights"]["sha256"] for row in rows if "weights" in row)
 
     @cached_property
     def ranking(self) -> Ranking | None:
@@ -112,6 +115,10 @@ class Sweep:
         if len(self.models) < 2 or len(self.groups) < len(self.models) * len(self.datasets):
             return None
         return rank_families({d: {group.title: group.accuracy for group in self.ranked(d)} for d in self.datasets})
+
+    def is_close(self, group: Group) -> bool:
+        """Whether the group is not the best of its data set and not distinguished from it."""
+        return group in self.leader(group.dataset).close and not self.is_best(group)
 
     def leader(self, dataset: str) -> Leader:
         """Who is best on a data set, and who cannot be told from it."""

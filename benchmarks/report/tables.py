@@ -64,6 +64,8 @@ def markdown_table(summary: Summary) -> str:
             parts += [f"### {dataset_title(dataset)}", _details(sweep, dataset), *_pairs(sweep, dataset)]
             parts += [text for table in depth.tables(sweep, dataset) for text in _depth(table)]
         parts.append(wording.method_note(sweep))
+        if sweep.comparisons:
+            parts.append(pairs.NOTE)
     if summary.failed:
         headings = ["model", "data set", "preset", "seed", "status", "error"]
         lines = [[_cell(value) for value in failed_cell(row)] for row in summary.failed]
@@ -74,9 +76,7 @@ def markdown_table(summary: Summary) -> str:
 def _pairs(sweep: Sweep, dataset: str) -> list[str]:
     if dataset not in sweep.comparisons:
         return []
-    lines = pairs.unsettled(sweep, dataset)
-    count = pairs.count_line(sweep, dataset)
-    return [f"{count} Those that are not established:", _pipe_table(lines, list(pairs.HEADINGS))] if lines else [count]
+    return [pairs.count_line(sweep, dataset), _pipe_table(pairs.pair_lines(sweep, dataset), list(pairs.HEADINGS))]
 
 
 def _depth(table: depth.Table) -> tuple[str, str]:
@@ -112,11 +112,15 @@ def _findings(sweep: Sweep) -> str:
 
 
 def accuracy_cell(sweep: Sweep, group: Group | None) -> str:
-    """A cell of the grid: mean accuracy in percent, the spread unless the sweep has one seed, n where it differs."""
+    """A cell of the grid: mean accuracy in percent, the spread unless the sweep has one seed, n where it differs.
+
+    "≈" marks families that are not distinguished from the best.
+    """
     if group is None:
         return wording.DASH
     text = wording.percent(group.estimate("accuracy"), spread=sweep.seeds != (1,))
-    return f"{text} (n={group.n})" if len(sweep.seeds) > 1 else text
+    mark = "≈ " if sweep.is_close(group) else ""
+    return f"{mark}{text} (n={group.n})" if len(sweep.seeds) > 1 else mark + text
 
 
 def _grid(sweep: Sweep) -> str:
@@ -143,7 +147,10 @@ def grid_costs(sweep: Sweep, model: str) -> tuple[str, str, str]:
 
 def _grid_caption(sweep: Sweep) -> str:
     n = "n = 1 (one seed: no spread is known)" if sweep.seeds == (1,) else f"mean ± std of {wording.seeds(sweep.seeds)}"
-    return f"Test accuracy in percent, {n}, preset {sweep.preset}; best per data set in bold. {cost_note(sweep)}"
+    return (
+        f"Test accuracy in percent, {n}, preset {sweep.preset}; best per data set in bold, ≈ not distinguished from "
+        f"it. {cost_note(sweep)}"
+    )
 
 
 def cost_note(sweep: Sweep) -> str:

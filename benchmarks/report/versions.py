@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
-from statsmodels.stats.multitest import multipletests
 
 from benchmarks.report import wording
 from benchmarks.report.groups import Group, dataset_title, model_title
@@ -19,7 +17,7 @@ from benchmarks.report.pairs import signed
 from benchmarks.report.significance import margin
 from benchmarks.report.summary import Summary
 from benchmarks.statistics.comparison import Comparison, compare_families
-from benchmarks.statistics.verdicts import EQUIVALENCE_MARGIN, LEVEL
+from benchmarks.statistics.verdicts import EQUIVALENCE_MARGIN, LEVEL, holm
 from jax_models.errors import UsageError
 
 COSTS = ("train_seconds", "peak_memory_bytes")
@@ -71,8 +69,8 @@ def compare_versions(before: Summary, after: Summary) -> list[Change]:
     if not cells:
         raise UsageError("the two folders have no cell in common: nothing can be compared")
     comparisons = [_comparison(old, new) for old, new in cells]
-    different = _holm([one.p_value if one else nan for one in comparisons])
-    equivalent = _holm([one.equivalence_p_value(EQUIVALENCE_MARGIN) if one else nan for one in comparisons])
+    different = holm([one.p_value if one else nan for one in comparisons])
+    equivalent = holm([one.equivalence_p_value(EQUIVALENCE_MARGIN) if one else nan for one in comparisons])
     return [
         Change(before=old, after=new, comparison=one, verdict=_verdict(old, new, p=p, equivalence_p=equivalence_p))
         for (old, new), one, p, equivalence_p in zip(cells, comparisons, different, equivalent, strict=True)
@@ -106,8 +104,27 @@ def print_versions(changes: Sequence[Change], console: Console) -> None:
     told = wording.names([f"{count} {verdict}" for verdict, count in counts.items() if count])
     cells = "1 cell" if len(changes) == 1 else f"{len(changes)} cells"
     console.print(f"  {cells}: {told}.", highlight=False)
+    for caution in _cautions(changes):
+        console.print(f"  ! {caution}", style="yellow", highlight=False)
+
+
+def _cautions(changes: Sequence[Change]) -> list[str]:
+    """What would mislead if it stayed unsaid."""
+    told = []
     if any(change.comparison is None for change in changes):
-        console.print("  Where no predictions were kept there is no paired test, only a margin.", style="yellow")
+        told.append("Where no predictions were kept, or data differ, there is no paired test, only a margin.")
+    if any(change.comparison and not change.comparison.counts_training for change in changes):
+        told.append(
+            "One seed on a side: what is better or worse are these trained networks. Another order of sums in the same "
+            "code can do that, too; two seeds a side tell."
+        )
+    for change in changes:
+        if change.before.setting != change.after.setting:
+            cell = f"{change.after.title} on {dataset_title(change.after.dataset)}"
+            told.append(f"{cell} was trained otherwise: {change.before.setting}, then {change.after.setting}.")
+    if any(change.before.rows[0].get("device") != change.after.rows[0].get("device") for change in changes):
+        told.append("The two were run on different devices or numbers of cores: times and memory do not compare.")
+    return told
 
 
 def versions_csv(changes: Sequence[Change]) -> str:
@@ -147,10 +164,3 @@ def _verdict(before: Group, after: Group, *, p: float, equivalence_p: float) -> 
 
 def _scores(group: Group) -> dict[int, dict[str, float]]:
     return {row["seed"]: row["test"] for row in group.rows}
-
-
-def _holm(p_values: list[float]) -> list[float]:
-    """Corrected for the number of those that are known; NaN stays NaN."""
-    known = [p for p in p_values if p == p]
-    corrected = iter(np.asarray(multipletests(known, method="holm")[1]).tolist() if known else [])
-    return [next(corrected) if p == p else nan for p in p_values]

@@ -87,7 +87,9 @@ def span(texts: Iterable[str]) -> str:
 
 
 def names(titles: Sequence[str]) -> str:
-    """ "A", "A and B", "A, B and C"."""
+    """ "A", "A and B", "A, B and C"; nothing for none."""
+    if not titles:
+        return ""
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
@@ -146,8 +148,7 @@ def _tested(sweep: Sweep, dataset: str) -> str:
     if open_ones:
         parts.append(f"Not distinguished from it: {names([_with_accuracy(group) for group in open_ones])}.")
     if equivalent:
-        margin = points(EQUIVALENCE_MARGIN)
-        parts.append(f"Equivalent within {margin} points: {names([_with_accuracy(group) for group in equivalent])}.")
+        parts.append(f"Equivalent within {MARGIN} points: {names([_with_accuracy(group) for group in equivalent])}.")
     return " ".join(parts) + scope
 
 
@@ -155,22 +156,29 @@ def _with_accuracy(group: Group) -> str:
     return f"{group.title} ({percent(group.estimate('accuracy'), spread=False)})"
 
 
+MARGIN = f"{100 * EQUIVALENCE_MARGIN:g}"  # in points
 TEST_NOTE = (
-    "Tests compare families on the same test images and count the luck of training as well as that of the images; "
-    f'Holm\'s correction keeps the chance of any wrong "established" among all pairs of a data set at '
-    f"{100 * LEVEL:.0f} %. Equivalent: the difference is established to be below {points(EQUIVALENCE_MARGIN)} points "
-    "(two one-sided tests, corrected likewise)."
+    "Tests compare families on the same test images and count {luck}; Holm's correction keeps the chance of any wrong "
+    f"“established” among all pairs of a data set at {100 * LEVEL:.0f} %. Equivalent: the difference is established to "
+    f"be below {MARGIN} points (two one-sided tests, corrected likewise)."
 )
 MARGIN_NOTE = (
     "Not distinguished: closer to the best than the 95 % binomial interval for a difference of two accuracies on that "
-    "many test images; with more than one seed the interval is widened by their spread. It is not a paired test (these "
-    "runs kept no predictions), and one seed does not measure the luck of training."
+    "many test images; with more than one seed the interval is widened by their spread. It is not a paired test, which "
+    "needs the predictions of all families on the same data, and one seed does not measure the luck of training."
 )
 
 
 def method_note(sweep: Sweep) -> str:
     """How it was decided who is distinguished."""
-    return TEST_NOTE if sweep.comparisons else MARGIN_NOTE
+    tested = sweep.comparisons.values()
+    counts = all(pair.comparison.counts_training for one in tested for pair in one.pairs)
+    luck = "the luck of training as well as that of the images" if counts else "the luck of the images, not of training"
+    notes = [TEST_NOTE.format(luck=luck)] if tested else []
+    if len(tested) < len(sweep.datasets):
+        where = names([dataset_title(dataset) for dataset in sweep.datasets if dataset not in sweep.comparisons])
+        notes.append(f"On {where}, without tests: {MARGIN_NOTE[0].lower()}{MARGIN_NOTE[1:]}" if notes else MARGIN_NOTE)
+    return " ".join(notes)
 
 
 def ranks_line(sweep: Sweep) -> str | None:

@@ -5,7 +5,7 @@ verdict "established" is wrong, and that any verdict "equivalent" is, however th
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -118,8 +118,8 @@ def compare_all(correct: Mapping[str, Bool[np.ndarray, "_ _"]]) -> DatasetCompar
         raise UsageError(f"families are compared on the same test images, got {sorted(counts)} of them")
     names = list(itertools.combinations(correct, 2))
     comparisons = [compare_families(correct[first], correct[second]) for first, second in names]
-    adjusted = _holm([comparison.p_value for comparison in comparisons])
-    equivalence = _holm([comparison.equivalence_p_value(EQUIVALENCE_MARGIN) for comparison in comparisons])
+    adjusted = holm([comparison.p_value for comparison in comparisons])
+    equivalence = holm([comparison.equivalence_p_value(EQUIVALENCE_MARGIN) for comparison in comparisons])
     resampled = bootstrap_accuracies(correct)
     pairs = tuple(
         Pair(
@@ -136,5 +136,8 @@ def compare_all(correct: Mapping[str, Bool[np.ndarray, "_ _"]]) -> DatasetCompar
     return DatasetComparison(accuracies={name: float(rows.mean()) for name, rows in correct.items()}, pairs=pairs)
 
 
-def _holm(p_values: list[float]) -> list[float]:
-    return np.asarray(multipletests(p_values, method="holm")[1]).tolist() if p_values else []
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number; NaN, a test that was not made, stays NaN and counts as none."""
+    known = [p for p in p_values if p == p]
+    corrected = iter(np.asarray(multipletests(known, method="holm")[1]).tolist() if known else [])
+    return [next(corrected) if p == p else p for p in p_values]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_compare import TINY, start_sweep
+from test_compare import start_sweep
 
 from benchmarks import results
 from benchmarks.predictions import load_predictions
@@ -43,42 +43,70 @@ def table(out: Path) -> list[dict[str, str]]:
         return [{name: v for name, v in line.items() if name not in varying} for line in csv.DictReader(file)]
 
 
+MOMENTS = {
+    "while data are prepared": lambda out, data: any(data.iterdir()) and not (out / "logs").exists(),
+    "while it compiles": lambda out, data: any(out.glob("logs/*")) and not any(out.glob("checkpoints/*/*")),
+    "while a checkpoint is written": lambda out, data: any("tmp" in path.name for path in out.glob("checkpoints/*/*")),
+    "while predictions are written": lambda out, data: any(out.glob("predictions/*")),
+    "while weights are written": lambda out, data: any(out.glob("weights/*")),
+    "when a row is appended": lambda out, data: (out / "runs.jsonl").exists(),
+}
+"""What a killer waits for on the disk; the kill itself comes within a millisecond."""
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path, capsys):
-    assert TINY.exists()
+def test_twenty_kills_change_nothing(tmp_path, capsys):
+    """Six at the moments named above, on a fresh folder each, the others at random ones of a sweep that goes on."""
+
+    def tell(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", end="", flush=True)
+
     begun = time.monotonic()
     whole = tmp_path / "whole"
     process = start(whole, tmp_path / "whole-data", slow=True)
     assert process.communicate(timeout=600)[1] == ""
     seconds = time.monotonic() - begun
-
-    out, data = tmp_path / "killed", tmp_path / "killed-data"
-    out.mkdir()
     rng = random.Random(6)
-    kills = 0
-    while kills < KILLS:
+    for number, (name, reached) in enumerate(MOMENTS.items()):
+        out, data = tmp_path / f"named{number}", tmp_path / f"named{number}-data"
+        data.mkdir()
         process = start(out, data, slow=True)
-        moment = rng.uniform(0, seconds)
+        while process.poll() is None and not reached(out, data):
+            time.sleep(0.0005)
+        assert process.poll() is None, f"it ended before a moment {name}"
+        kill(process)
+        tell(f"killed {name}: {phase(out, data)}")
+        check_the_rest(out, data, whole)
+
+    out, data = tmp_path / "random", tmp_path / "random-data"
+    for number in range(len(MOMENTS), KILLS):
+        process = start(out, data, slow=True)
+        moment = rng.uniform(0, 0.6 * seconds)
         try:
             process.communicate(timeout=moment)
-            outcome = f"ended with {process.returncode} before"
-            if process.returncode == 0:  # all done: begin anew, for more moments to be hit
-                assert comparable(out) == comparable(whole)
-                out, data = tmp_path / f"killed-{kills}", tmp_path / f"killed-data-{kills}"
-                out.mkdir()
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            kills += 1
-            outcome = f"kill {kills}: {phase(out, data)}"
-        with capsys.disabled():
-            print(f"\n  {moment:5.1f} s, {outcome}", end="", flush=True)
+            kill(process)
+        tell(f"kill {number + 1} after {moment:.1f} s: {phase(out, data)}")
+        if process.returncode == 0:  # it had got far enough: begin anew
+            assert comparable(out) == comparable(whole)
+            out, data = tmp_path / f"random{number}", tmp_path / f"random{number}-data"
+    check_the_rest(out, data, whole)
+
+
+def check_the_rest(out: Path, data: Path, whole: Path) -> None:
+    """Types the same command once more, and compares what is there then with the undisturbed sweep's."""
     process = start(out, data, slow=False)
     assert process.communicate(timeout=600)[1] == ""
+    assert process.returncode == 0
     assert comparable(out) == comparable(whole)
     assert table(out) == table(whole)
-    assert not list(out.rglob("*.partial"))
     assert not list((out / "checkpoints").iterdir())
     for row in results.read_rows(out):
         predictions = load_predictions(checked_path(out, row["predictions"]))

@@ -102,7 +102,7 @@ def test_the_report_shows_what_was_found(probed):
     for name in ("robustness", "attacks", "saliency", "accuracy_by_latency"):
         assert (out / "figures" / f"{name}.png").exists()
     page = (out / "report.html").read_text()
-    assert "Frost: " in page, "what had to be replaced is named"
+    assert "; frost: " in page, "what had to be replaced is named"
     assert "What the networks look at" in page
     assert "Beyond accuracy" in page
     assert "**Attacks.**" in (out / "table.md").read_text()

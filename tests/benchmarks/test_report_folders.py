@@ -66,7 +66,7 @@ def test_a_damaged_file_is_not_merged(folders):
 
 
 def test_a_folder_cannot_be_merged_into_itself(folders):
-    with pytest.raises(UsageError, match="--merge needs a new folder"):
+    with pytest.raises(UsageError, match="--merge needs a folder of its own"):
         main([str(folders / "a"), str(folders / "b"), "--merge", str(folders / "a")])
 
 

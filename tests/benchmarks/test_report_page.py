@@ -14,6 +14,8 @@ from report_rows import make_failure, make_row
 
 from benchmarks.report import readme_table, summarise, write_report
 from benchmarks.report.labels import place_names
+from benchmarks.report.plot import Panel, Plot
+from benchmarks.report.render import svg
 from benchmarks.results import read_rows
 from jax_models.data.catalog import DATASETS
 
@@ -113,6 +115,17 @@ def test_same_rows_give_the_same_bytes(written, tmp_path):
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (written / path.relative_to(tmp_path)).read_bytes(), path.name
+
+
+def test_numbers_that_are_drawn_keep_their_digits_and_coordinates_do_not():
+    def draw(axes):
+        axes.plot([0, 1 / 3], [0, 2 / 3])
+        axes.set_xlabel("99.9979 ResNet-18")
+
+    plot = Plot(name="x", title="x", caption="", rows=(), size=(2.0, 2.0))
+    drawing = svg(plot, Panel("", draw), label="", key="k")
+    assert ">99.9979 ResNet-18<" in drawing
+    assert not re.search(r' d="[^"]*\d\.\d{3}', drawing)
 
 
 def test_one_finished_epoch_of_one_cell_makes_a_report(tmp_path):

@@ -48,10 +48,10 @@ def test_uneven_seeds_show_n_beside_each_accuracy():
     assert re.search(r"98\.\d\d ± 0\.\d\d \(n=2\)", table)
 
 
-def test_markdown_marks_the_best_of_each_data_set_in_bold_percent():
+def test_markdown_marks_the_best_of_each_data_set_and_what_is_not_distinguished_from_it():
     grid = readme_table(summarise(make_rows()))
-    assert "| ResNet-18    | **99.52** |          93.05 |  **84.60** |" in grid
-    assert "| SE-ResNet-18 |     99.49 |      **93.11** |      84.20 |" in grid
+    assert "| ResNet-18    | **99.52** |        ≈ 93.05 |  **84.60** |" in grid
+    assert "| SE-ResNet-18 |   ≈ 99.49 |      **93.11** |    ≈ 84.20 |" in grid
 
 
 def test_readme_table_says_n_device_and_commit():
