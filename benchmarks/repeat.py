@@ -22,7 +22,7 @@ scores, history, confusion matrix, and the sha256 of predictions and weights. On
 and versions, they are the same to the last bit.
 """
 EPILOG = """\
-ROW is a cell's name, or the beginning of one, as they stand in OUT/runs.jsonl, or the number of its line, from 1.
+ROW is a cell's name, or the beginning of one, as they stand in OUT/runs.jsonl, or the number of its row, from 1.
 
 examples:
   python -m benchmarks.repeat benchmarks/results/quick lenet5/mnist/quick/s0
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = Parser(prog="python -m benchmarks.repeat", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder that `python -m benchmarks.compare` wrote")
-    parser.add_argument("row", metavar="ROW", help="a cell's name, the beginning of one, or a line's number")
+    parser.add_argument("row", metavar="ROW", help="a cell's name, the beginning of one, or a row's number")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="TFDS data directory, as for benchmarks.compare")
     options = parser.parse_args(arguments)
     row = find_row(read_rows(options.out), options.row)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find_row(rows: Sequence[Row], name: str) -> Row:
-    """The finished row of that line number, or of the one cell whose name begins so.
+    """The finished row of that number, or of the one cell whose name begins so.
 
     Raises:
         UsageError: there is none, or more than one cell.

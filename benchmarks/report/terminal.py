@@ -42,7 +42,8 @@ def _rich_grid(sweep: Sweep) -> Table:
     table.add_column("Model", no_wrap=True)
     for dataset in sweep.datasets:
         table.add_column(dataset_title(dataset), justify="right", no_wrap=True)
-    for heading in ("Params", "Train time"):
+    costs = ("Params", "Train time") if len(sweep.seeds) == 1 else ()  # beside n there is no room for them
+    for heading in costs:
         table.add_column(heading, justify="right", style="dim", no_wrap=True)
     for model in sweep.models:
         cells = []
@@ -52,7 +53,7 @@ def _rich_grid(sweep: Sweep) -> Table:
             text = accuracy_cell(sweep, group).replace(" ± ", "±")
             cells.append(Text(f"★ {text}" if best else text, style="bold green" if best else ""))
         params, _, seconds = grid_costs(sweep, model)
-        table.add_row(model_title(model), *cells, params, seconds)
+        table.add_row(model_title(model), *cells, *((params, seconds) if costs else ()))
     return table
 
 

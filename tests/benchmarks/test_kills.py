@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_compare import start_sweep
+from test_compare import lasting, start_sweep
 
 from benchmarks import results
 from benchmarks.predictions import load_predictions
@@ -115,4 +115,4 @@ def check_the_rest(out: Path, data: Path, whole: Path) -> None:
 
 def comparable(out: Path) -> list[results.Row]:
     """All rows in the order of their cells, without what may differ between two runs."""
-    return sorted(map(results.repeatable, results.read_rows(out)), key=lambda row: row["cell"])
+    return sorted(map(lasting, results.read_rows(out)), key=lambda row: row["cell"])

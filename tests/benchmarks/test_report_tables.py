@@ -78,6 +78,15 @@ def test_terminal_table_fits_80_columns_and_names_the_best():
     assert "failed. [Errno 28] no [space]" in text
 
 
+def test_terminal_table_with_uneven_seeds_fits_80_columns_too():
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_summary(summarise([*make_rows(seeds=2), make_row("lenet5", "mnist", seed=2)]), console)
+    text = console.export_text()
+    assert "…" not in text
+    assert "(n=3)" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(62_006, "62.0k"), (999_600, "1.00M"), (20_827_442, "20.8M"), (7, "7.00"), (math.nan, "–")]
 )
