@@ -17,7 +17,7 @@ from benchmarks.report.groups import Group
 from benchmarks.report.summary import Summary, Sweep
 from benchmarks.run_files import load_classifier
 from jax_models.compilation import use_compilation_cache
-from jax_models.data import Dataset, load_dataset
+from jax_models.data import Dataset, Split, load_dataset
 from jax_models.data.batches import pad_to_image_size
 from jax_models.evaluation import predict_probabilities
 
@@ -72,14 +72,19 @@ def _of_all_together(name: str, sweep: Sweep, dataset: Dataset, *, out: Path, co
         _tell(console, name, dataset.spec.title, since=started)
 
 
+def _sample(dataset: Dataset) -> Split:
+    """`IMAGES` test images, or nearly all of a smaller test split."""
+    return fixed_test_images(dataset, min(IMAGES, len(dataset.test) - len(dataset.spec.classes)))
+
+
 def _robustness(dataset: Dataset) -> Callable[[Classifier], dict[str, Any]]:
-    sample = fixed_test_images(dataset, IMAGES)
+    sample = _sample(dataset)
     corrupted = corrupt_all(sample.images)
     return lambda classifier: corrupted_accuracy(classifier, sample, corrupted)
 
 
 def _attacks(dataset: Dataset) -> Callable[[Classifier], dict[str, Any]]:
-    sample = fixed_test_images(dataset, IMAGES)
+    sample = _sample(dataset)
     return lambda classifier: attacked_accuracy(classifier, sample)
 
 

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Literal
 
+from benchmarks.derived import derived_line
+from benchmarks.report import wording
 from benchmarks.report.deeper_figures import DEEPER, plots_of_predictions, plots_of_probes
 from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.panels import draw_accuracy, draw_confusion, draw_curves
@@ -96,6 +98,8 @@ def _scatter(sweep: Sweep, cost: Cost) -> Plot:
         return Panel(dataset_title(dataset), partial(draw_cost, **what), partial(label_points, **what))
 
     name, words, left = COSTS[cost]
+    if cost == "latency_ms":
+        left += f", measured on {wording.span(_latency_devices(sweep))}"
     return Plot(
         name=name,
         title=f"Test accuracy in percent against {words}",
@@ -104,3 +108,8 @@ def _scatter(sweep: Sweep, cost: Cost) -> Plot:
         rows=(("", tuple(map(panel, sweep.datasets))),),
         size=(4.0, 3.2),
     )
+
+
+def _latency_devices(sweep: Sweep) -> list[str]:
+    lines = [derived_line(group.out, "latency", group.rows[0]) for group in sweep.groups]
+    return [wording.device(line) for line in lines if line]

@@ -138,8 +138,12 @@ def test_a_sweep_records_failures_goes_on_and_runs_only_what_is_missing(tmp_path
     assert failed.stderr.count("\n") == 1
     assert [row["status"] for row in results.read_rows(out)] == ["diverged", "diverged"]
 
-    first = run_sweep(out)
+    pytest.importorskip("tensorboardX")
+    first = run_sweep(out, "--track", "tensorboard", "--robustness", "--examples")
     assert (first.returncode, first.stderr) == (0, "")
+    assert list((out / "tracking" / "tensorboard").rglob("events.*"))
+    assert "robustness: LeNet-5 on MNIST" in first.stdout
+    assert (out / "figures" / "robustness.png").exists()
     assert "epoch 1/1, validation" in first.stdout
     with (out / "runs.jsonl").open("a") as file:
         file.write('{"cell": "lenet5/mni')  # as a crash would leave it
