@@ -230,6 +230,16 @@ def test_a_stopped_sweep_leaves_no_process_behind_and_frees_its_folder(number, c
         assert results.read_rows(tmp_path / "out") == []
 
 
+def test_a_second_sweep_into_the_same_folder_is_told_to_wait_and_touches_nothing(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out):
+        second = run_sweep(out)
+    assert second.returncode == 1
+    assert second.stderr == f"error: another run is writing to {out}: wait until it ends, or choose another --out\n"
+    assert [path.name for path in out.iterdir()] == [".lock"]
+
+
 THREE_EPOCHS = ("--epochs", "3")
 
 
