@@ -28,7 +28,7 @@ class AccuracyEstimate:
     Attributes:
         mean: over seeds and images.
         std: sample standard deviation of the seeds' accuracies, None for one seed.
-        seeds: number of seeds.
+        seeds: number of seeds; with one the interval is silent about the luck of training.
         low: lower end of the 95 % interval.
         high: upper end.
     """
@@ -38,11 +38,6 @@ class AccuracyEstimate:
     seeds: int
     low: float
     high: float
-
-    @property
-    def counts_training(self) -> bool:
-        """Whether the interval counts the luck of training, or (one seed) that of the test images alone."""
-        return self.seeds > 1
 
 
 def estimate_accuracy(correct: Bool[np.ndarray, "seeds images"]) -> AccuracyEstimate:

