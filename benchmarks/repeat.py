@@ -1,6 +1,7 @@
 """`python -m benchmarks.repeat OUT ROW`: trains the cell of a row again and tells whether the numbers are the same."""
 
 import difflib
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +126,7 @@ def repeat(config: TrainConfig, row: Row, *, data_dir: Path | None, console: Con
 
 def differences(row: Row, again: Row) -> list[str]:
     """The fields, but those that tell where a row comes from, that a repetition gave otherwise."""
-    before, after = repeatable(row), repeatable(again)
+    before, after = (json.loads(json.dumps(repeatable(one))) for one in (row, again))  # a file has no tuples
     fields = [name for name in before | after if name not in ORIGIN]
     return [name for name in fields if before.get(name) != after.get(name)]
 

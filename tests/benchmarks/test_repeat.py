@@ -47,6 +47,12 @@ def test_other_numbers_are_named_and_what_may_explain_them_too(swept, on_tiny_da
     assert "weights: {" in text
 
 
+def test_a_tuple_of_the_registry_is_the_list_that_the_file_holds():
+    row = make_row("vgg16", "mnist")
+    assert repeat.differences(row, row | {"architecture": {"channels": (8, 16)}}) == []
+    assert repeat.differences(row, row | {"architecture": {"channels": (8, 17)}}) == ["architecture"]
+
+
 ROWS = [make_row("lenet5", "mnist", seed=1), make_row("lenet5", "mnist", seed=10), make_failure("vgg16", "mnist")]
 
 
