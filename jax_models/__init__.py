@@ -3,7 +3,20 @@
 from jax_models.classification import fit
 from jax_models.data import load_dataset
 from jax_models.evaluation import evaluate
+from jax_models.pretrained import PretrainedModel, from_pretrained, from_torch, list_zoo, push_to_hub
 from jax_models.recipes import resolve_config
 from jax_models.registry import create_model, list_models
 
-__all__ = ["create_model", "evaluate", "fit", "list_models", "load_dataset", "resolve_config"]
+__all__ = [
+    "PretrainedModel",
+    "create_model",
+    "evaluate",
+    "fit",
+    "from_pretrained",
+    "from_torch",
+    "list_models",
+    "list_zoo",
+    "load_dataset",
+    "push_to_hub",
+    "resolve_config",
+]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,17 @@ from jax_models.training.devices import fetch, place
 from jax_models.training.state import Network, Variables, take_apart
 
 BATCH_SIZE = 500  # divides all test and validation splits; activations of 500 images fit anywhere
+
+
+@runtime_checkable
+class Normalization(Protocol):
+    """What the pixels were normalised by: mean and deviation per channel, pixels in 0..1. A `DatasetSpec` is one."""
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def std(self) -> tuple[float, ...]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +61,7 @@ def predict_probabilities(
     batch_stats: Variables,
     *,
     images: UInt8[np.ndarray, "n h w c"],
-    spec: DatasetSpec,
+    spec: Normalization,
     batch_size: int = BATCH_SIZE,
 ) -> Float[np.ndarray, "n k"]:
     """Class probabilities of all images, in order; one compiled function serves every split and every run.

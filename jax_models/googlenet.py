@@ -12,14 +12,28 @@ i (a + b + d + f) + 9 (b c + d e + e e) in convolutions and two for each of its 
 channels. The nine, in order: 165,152 + 423,360 + 385,344 + 462,224 + 523,184 + 610,304 + 951,552 + 1,126,656 +
 1,494,752. With the stem, 5,184 + 384, and the classifier, 1024 x 10 + 10: 6,158,346 (pytorch-cifar: 6,166,250, with
 7,904 convolution biases that batch normalisation cancels).
+
+The variant `googlenet` of ImageNet is torchvision's, 6,624,904 parameters with 1000 classes, with the three strides of
+the paper's stem. Its weights ask for other differences from the paper: batch normalisation (epsilon 1e-3); one 3x3
+convolution where the paper has 5x5 (torchvision issue 906); pooling that rounds up, the last of 2x2.
 """
+
+from functools import partial
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from jax_models import lowering
-from jax_models.layers import ConvNormAct, Linear, conv_norm_act_side_by_side, global_avg_pool, symmetric
+from jax_models.layers import (
+    ConvNormAct,
+    Linear,
+    conv_norm_act_side_by_side,
+    global_avg_pool,
+    pool_with_edges,
+    pool_with_far_edge,
+    symmetric,
+)
 
 # Table 1, rows 3a to 5b: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 STAGES = (
@@ -33,25 +47,35 @@ STAGES = (
     ),
     ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
 )
-STEM_CHANNELS = 192
-WIDE_KERNELS = (3, 3)  # the branch that is one 5x5 in the paper
+STEM_CHANNELS = (64, 64, 192)  # table 1, rows above 3a: 7x7 of stride 2, 1x1, 3x3
+POOLS = {"all edges": pool_with_edges, "far edge": pool_with_far_edge}
 
 
 class Inception(nnx.Module):
-    """Figure 2b: four branches side by side, joined along the channels; `widths` is a row of `STAGES`."""
+    """Figure 2b: four branches side by side, joined along the channels; `widths` is a row of `STAGES`.
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...], *, rngs: nnx.Rngs):
+    `wide_kernels` are the sizes of the convolutions in the branch that is one of 5x5 in the paper.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        widths: tuple[int, ...],
+        *,
+        wide_kernels: tuple[int, ...] = (3, 3),
+        epsilon: float = 1e-5,
+        rngs: nnx.Rngs,
+    ):
         one, reduce3, three, reduce5, five, projection = widths
-        self.branch1 = ConvNormAct(in_channels, one, kernel_size=1, rngs=rngs)
-        self.branch2 = nnx.Sequential(
-            ConvNormAct(in_channels, reduce3, kernel_size=1, rngs=rngs), ConvNormAct(reduce3, three, rngs=rngs)
-        )
-        wide, channels = [ConvNormAct(in_channels, reduce5, kernel_size=1, rngs=rngs)], reduce5
-        for kernel_size in WIDE_KERNELS:
-            wide.append(ConvNormAct(channels, five, kernel_size=kernel_size, rngs=rngs))
+        unit = partial(ConvNormAct, epsilon=epsilon, rngs=rngs)
+        self.branch1 = unit(in_channels, one, kernel_size=1)
+        self.branch2 = nnx.Sequential(unit(in_channels, reduce3, kernel_size=1), unit(reduce3, three))
+        wide, channels = [unit(in_channels, reduce5, kernel_size=1)], reduce5
+        for kernel_size in wide_kernels:
+            wide.append(unit(channels, five, kernel_size=kernel_size))
             channels = five
         self.branch3 = nnx.Sequential(*wide)
-        self.branch4 = ConvNormAct(in_channels, projection, kernel_size=1, rngs=rngs)
+        self.branch4 = unit(in_channels, projection, kernel_size=1)
         self.out_channels = one + three + five + projection
 
     def __call__(self, images: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
@@ -67,6 +91,8 @@ class GoogLeNet(nnx.Module):
     """GoogLeNet with batch normalisation.
 
     `width` multiplies the channels of table 1, `repeats` takes that many modules of each stage, from its first on.
+    `full_stem` is the paper's, for large images; without it the stem is its last convolution alone. `pool_sizes` are
+    those of the two poolings between stages, `pool_edges` a name of `POOLS`.
     """
 
     def __init__(
@@ -76,18 +102,31 @@ class GoogLeNet(nnx.Module):
         in_channels: int = 3,
         width: float = 1.0,
         repeats: tuple[int, ...] = (2, 5, 2),
+        wide_kernels: tuple[int, ...] = (3, 3),
+        full_stem: bool = False,
         stem_stride: int = 1,
+        pool_sizes: tuple[int, int] = (3, 3),
+        pool_edges: str = "all edges",
+        epsilon: float = 1e-5,
         dropout_rate: float = 0.4,
         rngs: nnx.Rngs,
     ):
-        stem_channels = scale_channels(STEM_CHANNELS, width)
-        self.stem = ConvNormAct(in_channels, stem_channels, stride=stem_stride, rngs=rngs)
-        in_channels = stem_channels
+        self.pool, self.pool_sizes = POOLS[pool_edges], pool_sizes
+        unit = partial(ConvNormAct, epsilon=epsilon, rngs=rngs)
+        stem1, stem2, stem3 = (scale_channels(channels, width) for channels in STEM_CHANNELS)
+        if full_stem:
+            first = unit(in_channels, stem1, kernel_size=7, stride=stem_stride)
+            rest = (unit(stem1, stem2, kernel_size=1), unit(stem2, stem3), self.pool)
+            self.stem = nnx.Sequential(first, self.pool, *rest)
+        else:
+            self.stem = unit(in_channels, stem3, stride=stem_stride)
+        in_channels = stem3
         self.stages = nnx.List([])
         for rows, depth in zip(STAGES, repeats, strict=True):
             blocks = []
             for row in rows[:depth]:
-                blocks.append(Inception(in_channels, tuple(scale_channels(c, width) for c in row), rngs=rngs))
+                widths = tuple(scale_channels(channels, width) for channels in row)
+                blocks.append(Inception(in_channels, widths, wide_kernels=wide_kernels, epsilon=epsilon, rngs=rngs))
                 in_channels = blocks[-1].out_channels
             self.stages.append(nnx.Sequential(*blocks))
         self.dropout = nnx.Dropout(dropout_rate)
@@ -97,8 +136,8 @@ class GoogLeNet(nnx.Module):
         """Logits; in training mode with dropout, `rngs` must carry a `dropout` stream."""
         first, *others = self.stages
         features = first(self.stem(images))
-        for stage in others:
-            features = stage(lowering.max_pool(features, (3, 3), strides=(2, 2), padding=symmetric(1)))
+        for size, stage in zip(self.pool_sizes, others, strict=True):
+            features = stage(self.pool(features, size))
         return self.head(self.dropout(global_avg_pool(features), rngs=rngs))
 
 

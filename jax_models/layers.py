@@ -54,6 +54,25 @@ def symmetric(padding: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return ((padding, padding), (padding, padding))
 
 
+def flatten(features: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
+    """All numbers of an image in one row: by rows, columns, then channels."""
+    return features.reshape(features.shape[0], -1)  # which may be symbolic, unlike len(features)
+
+
+def pool_with_far_edge(features: Float[Array, "b h w c"], size: int = 3) -> Float[Array, "b y x c"]:
+    """Max-pooling of stride 2 whose last windows may reach over the right and lower edge.
+
+    It is Caffe's rounding, which published GoogLeNets and SENets keep (PyTorch: ceil_mode=True).
+    """
+    edges = tuple((0, max(0, 2 * -(-(length - size) // 2) + size - length)) for length in features.shape[1:3])
+    return lowering.max_pool(features, (size, size), strides=(2, 2), padding=edges)
+
+
+def pool_with_edges(features: Float[Array, "b h w c"], size: int = 3) -> Float[Array, "b y x c"]:
+    """Max-pooling of stride 2 whose windows may reach over all four edges by half their size."""
+    return lowering.max_pool(features, (size, size), strides=(2, 2), padding=symmetric(size // 2))
+
+
 def global_avg_pool(features: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     """The mean over all positions, summed in float32 whatever the input's type."""
     return features.mean(axis=(1, 2), dtype=jnp.float32).astype(features.dtype)
@@ -150,7 +169,10 @@ class BatchNorm(nnx.BatchNorm):
 
 
 class ConvNormAct(nnx.Module):
-    """Convolution without bias, batch normalisation, ReLU: the unit of the modern families."""
+    """Convolution, batch normalisation, ReLU: the unit of the modern families.
+
+    A bias of the convolution, which the normalisation cancels, is there for published weights that have one.
+    """
 
     def __init__(
         self,
@@ -159,10 +181,14 @@ class ConvNormAct(nnx.Module):
         *,
         kernel_size: int = 3,
         stride: int = 1,
+        padding: int | None = None,
+        use_bias: bool = False,
+        epsilon: float = 1e-5,
         rngs: nnx.Rngs,
     ):
-        self.conv = Conv(in_channels, out_channels, kernel_size=kernel_size, stride=stride, rngs=rngs)
-        self.norm = BatchNorm(out_channels, rngs=rngs)
+        shape = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+        self.conv = Conv(in_channels, out_channels, **shape, use_bias=use_bias, rngs=rngs)
+        self.norm = BatchNorm(out_channels, epsilon=epsilon, rngs=rngs)
 
     def __call__(self, images: Float[Array, "b h w i"]) -> Float[Array, "b y x o"]:
         return nnx.relu(self.norm(self.conv(images)))

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jax_models import lowering
-from jax_models.layers import ConvAct, Linear, he_fan_in
+from jax_models.layers import ConvAct, Linear, flatten, he_fan_in
 
 FEATURE_SIZE = 5  # figure 2: layer S4 is 5x5 for 32x32 images
 
@@ -45,7 +45,7 @@ class LeNet5(nnx.Module):
         features = images
         for stage in self.stages:
             features = lowering.max_pool(stage(features), (2, 2))
-        features = features.reshape(len(features), -1)
+        features = flatten(features)
         for linear in self.hidden:
             features = nnx.relu(linear(features))
         return self.head(features)

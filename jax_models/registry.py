@@ -14,6 +14,7 @@ from flax import nnx
 
 from jax_models.alexnet import AlexNet
 from jax_models.checks import check_at_least, check_choice
+from jax_models.errors import UsageError
 from jax_models.googlenet import GoogLeNet
 from jax_models.lenet import LeNet5
 from jax_models.resnet import ResNet
@@ -21,13 +22,15 @@ from jax_models.senet import SEResNet
 from jax_models.vgg import VGG
 from jax_models.xception import Xception
 
+IMAGENET = "imagenet"  # the preset of networks with published weights, which are known by names of their own
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One family: how to build it and where it comes from.
 
     `paper` is "Title, authors"; `arxiv` is None where the paper is not there; `presets` maps a preset's name to the
-    constructor's keyword arguments.
+    constructor's keyword arguments, `imagenet` the name of a network with published ImageNet weights to those.
     """
 
     title: str
@@ -36,6 +39,11 @@ class ModelSpec:
     year: int
     arxiv: str | None = None
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    imagenet: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+_RESNET_STEM = {"stem_kernel_size": 7, "stem_stride": 2, "stem_pool": "all edges"}
+_OF_50 = {"block": "bottleneck", "repeats": (3, 4, 6, 3)}  # arXiv 1512.03385, table 1, "50-layer"
 
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType(
@@ -56,6 +64,15 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "full": {},
                 "quick": {"channels": (32, 64, 96, 96, 96), "hidden": 256, "dropout_rate": 0.0},
             },
+            imagenet={
+                "alexnet": {
+                    "kernel_sizes": (11, 5, 3, 3, 3),
+                    "stem_stride": 4,
+                    "stem_padding": 2,
+                    "pool_size": 3,
+                    "image_size": 224,
+                }
+            },
         ),
         "vgg16": ModelSpec(
             title="VGG-16",
@@ -67,6 +84,9 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "full": {},
                 "quick": {"channels": (36, 68, 132, 192, 192), "repeats": (2, 2, 2, 1, 1), "stem_stride": 2},
             },
+            imagenet={
+                "vgg16_bn": {"conv_bias": True, "hidden": (4096, 4096), "dropout_rate": 0.5, "image_size": 224},
+            },
         ),
         "resnet18": ModelSpec(
             title="ResNet-18",
@@ -75,6 +95,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             year=2015,
             arxiv="1512.03385",
             presets={"full": {}, "quick": {"channels": (24, 32, 64, 128), "repeats": (1, 1, 1, 1), "stem_stride": 2}},
+            imagenet={"resnet18": _RESNET_STEM, "resnet50": _RESNET_STEM | _OF_50},
         ),
         "googlenet": ModelSpec(
             title="GoogLeNet",
@@ -85,6 +106,17 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             presets={
                 "full": {},
                 "quick": {"width": 0.1875, "repeats": (1, 1, 1), "stem_stride": 2, "dropout_rate": 0.0},
+            },
+            imagenet={
+                "googlenet": {
+                    "wide_kernels": (3,),
+                    "full_stem": True,
+                    "stem_stride": 2,
+                    "pool_sizes": (3, 2),
+                    "pool_edges": "far edge",
+                    "epsilon": 1e-3,
+                    "dropout_rate": 0.2,
+                }
             },
         ),
         "xception": ModelSpec(
@@ -102,6 +134,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                     "dropout_rate": 0.0,
                 },
             },
+            imagenet={"xception": {"stem_stride": 2, "stem_padding": 0}},
         ),
         "se_resnet18": ModelSpec(
             title="SE-ResNet-18",
@@ -110,14 +143,41 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             year=2017,
             arxiv="1709.01507",
             presets={"full": {}, "quick": {"channels": (24, 32, 64, 128), "repeats": (1, 1, 1, 1), "stem_stride": 2}},
+            imagenet={
+                "legacy_seresnet18": _RESNET_STEM | {"stem_pool": "far edge", "block": "rectified basic"},
+                "seresnet50": _RESNET_STEM | _OF_50,
+            },
         ),
     }
 )
 
 
-def list_models() -> tuple[str, ...]:
-    """The names that `create_model` takes, in the order of the tables."""
-    return tuple(MODELS)
+def list_models(*, pretrained: str | None = None) -> tuple[str, ...]:
+    """The names that `create_model` takes, in the order of the tables.
+
+    Args:
+        pretrained: "imagenet" lists the networks with published ImageNet weights instead of the seven families.
+
+    Raises:
+        UsageError: there are no weights of that name.
+    """
+    if pretrained is None:
+        return tuple(MODELS)
+    check_choice("pretrained", pretrained, (IMAGENET,))
+    return tuple(name for spec in MODELS.values() for name in spec.imagenet)
+
+
+def family_of(name: str) -> str:
+    """The family that a network with ImageNet weights belongs to.
+
+    Raises:
+        UsageError: there is none of that name; the message lists what there is.
+    """
+    if name in MODELS and not MODELS[name].imagenet:
+        reason = f"{MODELS[name].title} has no ImageNet weights: nobody has published any"
+        raise UsageError(f"{reason}; choose from: {', '.join(list_models(pretrained=IMAGENET))}")
+    check_choice("ImageNet model", name, list_models(pretrained=IMAGENET))
+    return next(family for family, spec in MODELS.items() if name in spec.imagenet)
 
 
 def create_model(
@@ -126,15 +186,24 @@ def create_model(
     """Builds a model in training mode, with fresh parameters from `rngs` (default `nnx.Rngs(0)`).
 
     The model maps images, float (b, 32, 32, in_channels), to logits (b, num_classes). Call `model(images, rngs=rngs)`
-    in training, where dropout draws from the `dropout` stream, and `model.eval()` before judging.
+    in training, where dropout draws from the `dropout` stream, and `model.eval()` before judging. With the preset
+    "imagenet", `name` is one of `list_models(pretrained="imagenet")`, and images have the size that its weights were
+    trained for.
 
     Raises:
         UsageError: the name, the preset or a number is not one that exists; the message lists what does.
     """
-    check_choice("model", name, MODELS)
-    spec = MODELS[name]
-    check_choice("preset", preset, spec.presets)
+    architecture, spec = _architecture(name, preset)
     check_at_least(1, "num_classes", num_classes)
     check_at_least(1, "in_channels", in_channels)
     rngs = nnx.Rngs(0) if rngs is None else rngs
-    return spec.constructor(num_classes, in_channels=in_channels, rngs=rngs, **spec.presets[preset])
+    return spec.constructor(num_classes, in_channels=in_channels, rngs=rngs, **architecture)
+
+
+def _architecture(name: str, preset: str) -> tuple[Mapping[str, Any], ModelSpec]:
+    if preset == IMAGENET:
+        spec = MODELS[family_of(name)]
+        return spec.imagenet[name], spec
+    check_choice("model", name, MODELS)
+    check_choice("preset", preset, (*MODELS[name].presets, IMAGENET))
+    return MODELS[name].presets[preset], MODELS[name]

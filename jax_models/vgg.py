@@ -5,19 +5,24 @@ arXiv 1409.1556. Table 1, column D: five stages of 3x3 convolutions, 2x2 max-poo
 Differences from the paper: the common CIFAR variant with batch normalisation, 14,724,042 parameters with 3 channels and
 10 classes: convolutions without bias, each followed by batch normalisation (arXiv 1502.03167); for 32x32 images the
 last pooling leaves 1x1, and one linear layer takes the place of the two hidden layers of 4096 units and the classifier.
+On 224x224 images the variant `vgg16_bn` of ImageNet has those layers, and biases in its convolutions: 138,365,992
+parameters with 1000 classes, as torchvision's.
 """
 
 from flax import nnx
 from jaxtyping import Array, Float
 
 from jax_models import lowering
-from jax_models.layers import ConvNormAct, Linear, global_avg_pool
+from jax_models.data.batches import IMAGE_SIZE
+from jax_models.layers import ConvNormAct, Linear, flatten, global_avg_pool, he_fan_in
 
 
 class VGG(nnx.Module):
     """VGG with batch normalisation; `channels` and `repeats` of the five stages (table 1, column D).
 
-    `stem_stride` is the first convolution's. With 2, stage five works on 1x1 and its pooling changes nothing.
+    `stem_stride` is the first convolution's. With 2, stage five works on 1x1 of a 32x32 image and its pooling changes
+    nothing. With `hidden` layers, which read all positions, images must have `image_size` pixels a side; without, the
+    classifier reads the mean over the positions.
     """
 
     def __init__(
@@ -27,24 +32,38 @@ class VGG(nnx.Module):
         in_channels: int = 3,
         channels: tuple[int, ...] = (64, 128, 256, 512, 512),
         repeats: tuple[int, ...] = (2, 2, 3, 3, 3),
+        conv_bias: bool = False,
+        hidden: tuple[int, ...] = (),
         stem_stride: int = 1,
+        image_size: int = IMAGE_SIZE,
         dropout_rate: float = 0.0,
         rngs: nnx.Rngs,
     ):
         self.stages = nnx.List([])
-        stride = stem_stride
+        stride, size = stem_stride, image_size // stem_stride
         for out_channels, depth in zip(channels, repeats, strict=True):
             blocks = []
             for _ in range(depth):
-                blocks.append(ConvNormAct(in_channels, out_channels, stride=stride, rngs=rngs))
+                blocks.append(ConvNormAct(in_channels, out_channels, stride=stride, use_bias=conv_bias, rngs=rngs))
                 in_channels, stride = out_channels, 1
             self.stages.append(nnx.Sequential(*blocks))
+            size = -(-size // 2)
+        self.collect = flatten if hidden else global_avg_pool
+        features = size * size * in_channels if hidden else in_channels
+        self.hidden = nnx.List([])
+        for out_features in hidden:
+            self.hidden.append(Linear(features, out_features, kernel_init=he_fan_in, rngs=rngs))
+            features = out_features
         self.dropout = nnx.Dropout(dropout_rate)
-        self.head = Linear(in_channels, num_classes, rngs=rngs)
+        self.head = Linear(features, num_classes, rngs=rngs)
 
     def __call__(self, images: Float[Array, "b h w c"], *, rngs: nnx.Rngs | None = None) -> Float[Array, "b k"]:
-        """Logits; in training mode with dropout, `rngs` must carry a `dropout` stream."""
+        """Logits; in training mode with hidden layers and dropout, `rngs` must carry a `dropout` stream."""
         features = images
         for stage in self.stages:
             features = lowering.max_pool(stage(features), (2, 2), padding="SAME")
-        return self.head(self.dropout(global_avg_pool(features), rngs=rngs))
+        features = self.collect(features)
+        for linear in self.hidden:
+            features = nnx.relu(linear(features))
+            features = self.dropout(features, rngs=rngs)
+        return self.head(features)

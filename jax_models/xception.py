@@ -4,7 +4,8 @@ Figure 5: an entry flow that shrinks the image, a middle flow of eight equal blo
 
 Differences from the paper: for 32x32 images the stem has stride 1 and is padded; the strides of the three entry blocks
 and of the exit block stay, so that the middle flow sees 4x4. No parameter depends on it: 20,827,442 with 3 channels
-and 10 classes, 22,855,952 with 1000, as published.
+and 10 classes, 22,855,952 with 1000, as published. The variant `xception` of ImageNet, for 299x299 images, has the
+paper's stem: stride 2 and no padding.
 """
 
 from flax import nnx
@@ -60,7 +61,8 @@ class XceptionBlock(nnx.Module):
 class Xception(nnx.Module):
     """Xception; `repeats` is the number of blocks of the middle flow.
 
-    `channels` go down figure 5: two of the stem, three of the entry blocks, three of the exit flow.
+    `channels` go down figure 5: two of the stem, three of the entry blocks, three of the exit flow. `stem_padding` is
+    that of both its convolutions (None keeps the size).
     """
 
     def __init__(
@@ -71,12 +73,14 @@ class Xception(nnx.Module):
         channels: tuple[int, ...] = (32, 64, 128, 256, 728, 1024, 1536, 2048),
         repeats: int = 8,
         stem_stride: int = 1,
+        stem_padding: int | None = None,
         dropout_rate: float = 0.5,
         rngs: nnx.Rngs,
     ):
         stem1, stem2, *entry, exit1, exit2, exit3 = channels
         self.stem = nnx.Sequential(
-            ConvNormAct(in_channels, stem1, stride=stem_stride, rngs=rngs), ConvNormAct(stem1, stem2, rngs=rngs)
+            ConvNormAct(in_channels, stem1, stride=stem_stride, padding=stem_padding, rngs=rngs),
+            ConvNormAct(stem1, stem2, padding=stem_padding, rngs=rngs),
         )
         entry_blocks, in_channels = [], stem2
         for index, (out_channels, stride) in enumerate(zip(entry, ENTRY_STRIDES, strict=True)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from space.folders import WEIGHTS
+from space.folders import WEIGHTS, zoo_folder
 
 Kind = Literal["vision", "attention"]
 VARIABLE = "SPACE_CHECKPOINTS"
@@ -30,7 +30,7 @@ class Checkpoint:
         kind: the lab that shows it.
         subject: the data set that a CNN was trained on, or the task of an encoder-decoder.
         key: the model's name: a CNN family, or task and attention.
-        path: a run's folder, or a safetensors file.
+        path: a folder, of a run or of the zoo, or a safetensors file.
         score: the test accuracy or exact match of its run, 0 to 1; None where the run does not say.
         modified: when it was written, in seconds.
     """
@@ -49,7 +49,7 @@ def search_folders() -> tuple[Path, ...]:
     given = os.environ.get(VARIABLE, "")
     if given.strip():
         return tuple(Path(part).expanduser() for part in given.split(os.pathsep) if part.strip())
-    return (Path("out"), WEIGHTS / "vision", WEIGHTS / "attention")
+    return (Path("out"), zoo_folder(), WEIGHTS / "attention")
 
 
 def find_checkpoints(kind: Kind, folders: tuple[Path, ...] | None = None) -> tuple[Checkpoint, ...]:
@@ -88,6 +88,8 @@ def _checkpoints_below(root: Path) -> Iterator[Checkpoint]:
             return
         finished_cnn = "result.json" in files and "checkpoints" in subfolders
         candidates = [_vision_run(here)] if finished_cnn else []
+        if {"config.json", "model.safetensors"} <= set(files):
+            candidates.append(_saved(here))
         if {"model.json", "weights.npz"} <= set(files):
             candidates.append(_attention_run(here))
         candidates += [_shipped(here / name) for name in sorted(files) if name.endswith(".safetensors")]
@@ -98,6 +100,12 @@ def _checkpoints_below(root: Path) -> Iterator[Checkpoint]:
 
 def _vision_run(folder: Path) -> Checkpoint | None:
     return _vision(_read(folder / "result.json"), folder, modified=_time(folder / "result.json"))
+
+
+def _saved(folder: Path) -> Checkpoint | None:
+    """A network that `save_pretrained` wrote."""
+    about = _read(folder / "config.json")
+    return _vision(about | {"model": about.get("family")}, folder, modified=_time(folder / "config.json"))
 
 
 def _attention_run(folder: Path) -> Checkpoint | None:

@@ -19,8 +19,9 @@ from jax_models.data import DATASETS, DatasetSpec
 from jax_models.data.batches import pad_to_image_size
 from jax_models.errors import RunError
 from jax_models.evaluation import predict_probabilities
+from jax_models.pretrained import from_pretrained
 from jax_models.recipes import TrainConfig
-from jax_models.registry import MODELS
+from jax_models.registry import MODELS, ModelSpec
 from jax_models.training.checkpoint import Checkpoints
 from jax_models.training.optim import make_optimizer
 from jax_models.training.state import Network, TrainState, Variables, create_state, final_variables, take_apart
@@ -109,6 +110,9 @@ def load_classifier(checkpoint: Checkpoint) -> Classifier:
         UsageError: they are of another program, or of another version of this one.
     """
     use_compilation_cache()
+    if (checkpoint.path / "config.json").is_file():
+        saved = from_pretrained(checkpoint.path)
+        return _compiled(saved.model, DATASETS[checkpoint.subject], MODELS[saved.family])
     from_file = checkpoint.path.is_file()
     arrays, about = load_weights(checkpoint.path) if from_file else ({}, _result(checkpoint))
     try:
@@ -121,9 +125,14 @@ def load_classifier(checkpoint: Checkpoint) -> Classifier:
         model = filled(new, arrays) if from_file else nnx.eval_shape(new)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{checkpoint.path.name} does not describe a network of this version ({error})") from error
-    network, params, batch_stats = take_apart(model)
     if not from_file:
-        params, batch_stats = _restored(checkpoint, config, params, batch_stats)
+        network, params, batch_stats = take_apart(model)
+        model = network.assemble(*_restored(checkpoint, config, params, batch_stats))
+    return _compiled(model, spec, family)
+
+
+def _compiled(model: nnx.Module, spec: DatasetSpec, family: ModelSpec) -> Classifier:
+    network, params, batch_stats = take_apart(model)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves((params, batch_stats)))
     classifier = Classifier(family.title, family.year, spec, size, network, params, batch_stats)
     classifier.probabilities(np.zeros(spec.shape, np.uint8))

@@ -12,7 +12,7 @@ from space import limits
 from space.jobs import Job, watch
 from space.labs.checkpoints import Checkpoint, find_checkpoints, without_folder
 from space.labs.shelf import Shelf
-from space.labs.small_images import AS_TRAINED, decode_picture
+from space.labs.small_images import decode_picture, in_form
 
 # By year. The registry has the titles, too, but imports JAX.
 FAMILIES = {
@@ -122,7 +122,7 @@ def classify(shelf: Shelf, image: object, *, dataset: object) -> Iterator[Ballot
         BadInput: the picture or the data set is none that is allowed, or no network was trained on it.
     """
     name = limits.one_of(dataset, tuple(DATASETS), name="The data set")
-    pixels = AS_TRAINED[name](decode_picture(image))
+    pixels = in_form(decode_picture(image), name)
     checkpoints = trained_on(name)
     if not checkpoints:
         raise limits.BadInput(f"No network here was trained on {DATASETS[name]}; run: {training_command(name)}")

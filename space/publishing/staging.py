@@ -64,7 +64,7 @@ def stage(folder: Path, *, root: Path = ROOT) -> Staged:
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
         raise UsageError(f"{folder} holds something that was not staged here; name a folder that is empty or new")
     imports = reachable(root, *ENTRIES)
-    files = [*imports.modules.values(), *_data_files(root / "space")]
+    files = [*imports.modules.values(), *_data_files(root / "space"), *_data_files(root / "jax_models" / "pretrained")]
     try:
         if folder.exists():
             for path in folder.iterdir():

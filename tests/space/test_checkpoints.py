@@ -15,22 +15,17 @@ pytest.importorskip("safetensors")
 import lab_models
 import safetensors.numpy
 
-from jax_models import resolve_config
 from jax_models.data.batches import pad_to_image_size
 from jax_models.errors import RunError
 from jax_models.evaluation import predict_probabilities
 from jax_models.training.state import take_apart
-from jax_models.weight_files import load_weights, save_weights
-from space import folders
-from space.demo_models.lab_cards import write_cards
-from space.demo_models.labs import train_network
+from jax_models.weight_files import save_weights
+from space.folders import WEIGHTS, zoo_folder
 from space.jobs import Job, Stopped
 from space.labs import checkpoints
 from space.labs.checkpoints import find_checkpoints, search_folders, without_folder
 from space.labs.networks import load_classifier, load_reader
 from space.labs.shelf import Shelf
-
-WEIGHTS = folders.WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +41,7 @@ def job(seconds: float = 60.0) -> Job:
 
 def test_the_environment_names_the_folders_and_replaces_the_usual_ones(monkeypatch, tmp_path):
     monkeypatch.delenv("SPACE_CHECKPOINTS", raising=False)
-    assert [folder.name for folder in search_folders()] == ["out", "vision", "attention"]
+    assert [folder.name for folder in search_folders()] == ["out", "zoo", "attention"]
     monkeypatch.setenv("SPACE_CHECKPOINTS", os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
     assert search_folders() == (tmp_path / "a", tmp_path / "b")
 
@@ -221,25 +216,14 @@ def test_a_failed_load_is_tried_again(tmp_path):
     assert shelf.get(found, job()).size == 100
 
 
-def test_the_recipe_writes_a_network_that_loads_and_a_card_that_says_how_good_it_is(tmp_path):
-    config = resolve_config("lenet5", "mnist", epochs=1, batch_size=18)
-    file = tmp_path / "vision" / "lenet5-mnist.safetensors"
-    train_network(config, lab_models.few_images(), out=tmp_path / "out", file=file, commit="0123456789")
-    (tmp_path / "attention").mkdir()
-    (found,) = find_checkpoints("vision", (tmp_path,))
+def test_a_network_of_the_zoo_is_found_and_loaded(tmp_path):
+    (found,) = find_checkpoints("vision", (zoo_folder() / "mnist" / "lenet5-quick",))
+    assert (found.subject, found.key) == ("mnist", "lenet5")
     assert load_classifier(found).probabilities(np.zeros((28, 28, 1), np.uint8)).sum() == pytest.approx(1, abs=1e-5)
-    assert all(array.dtype == np.float16 for array in load_weights(file)[0].values())
-    write_cards(tmp_path)
-    card = (tmp_path / "vision" / "README.md").read_text()
-    assert f"| {100 * found.score:.2f} % | 40 | 0123456 |" in card
-    assert "CIFAR-10 |" not in card
 
 
-def test_what_is_shipped_is_small_and_has_its_scores():
-    files = sorted(WEIGHTS.glob("*/*-*.safetensors"))
-    labs = [file for file in files if file.parent.name in {"vision", "attention"}]
-    assert sum(file.stat().st_size for file in labs) <= 6_000_000
-    for kind in ("vision", "attention"):
-        found = find_checkpoints(kind, (WEIGHTS / kind,))
-        assert found
+def test_what_is_shipped_has_its_scores():
+    for kind, folder, count in (("vision", zoo_folder(), 21), ("attention", WEIGHTS / "attention", 1)):
+        found = find_checkpoints(kind, (folder,))
+        assert len(found) == count
         assert all(checkpoint.score is not None and checkpoint.score > 0.6 for checkpoint in found)

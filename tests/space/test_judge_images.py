@@ -14,7 +14,7 @@ from jax_models.errors import UsageError
 from space.demo_models.judge_images import Judge, Verdict, contact_sheet, describe, judge_real_images, main
 from space.demo_models.pictures.seeing import greys_of
 from space.demo_models.pictures.wardrobe import SIZE, evaluation_requests
-from space.folders import WEIGHTS
+from space.folders import WEIGHTS, zoo_folder
 
 PICTURES = WEIGHTS / "text_to_image"
 GARMENTS, COLOURS = (
@@ -23,11 +23,9 @@ GARMENTS, COLOURS = (
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory) -> Judge:
-    """LeNet-5 as it is shipped."""
-    folder = tmp_path_factory.mktemp("judge")
-    (folder / "lenet5-fashion_mnist.safetensors").symlink_to(WEIGHTS / "vision" / "lenet5-fashion_mnist.safetensors")
-    return Judge(folder)
+def judge() -> Judge:
+    """LeNet-5 of the zoo."""
+    return Judge(zoo_folder() / "fashion_mnist" / "lenet5-quick")
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +92,9 @@ def test_a_verdict_is_described_as_the_shipped_metrics_have_it():
             assert described[name]["interval"] == pytest.approx(figures[name]["interval"], abs=1e-6)
 
 
-@pytest.mark.parametrize("folder", [WEIGHTS / "vision", WEIGHTS / "attention"], ids=["two", "none"])
+@pytest.mark.parametrize("folder", [zoo_folder(), WEIGHTS / "attention"], ids=["seven", "none"])
 def test_a_folder_without_exactly_one_judge_is_refused(folder: Path):
-    with pytest.raises(UsageError, match=r"must hold one finished run on fashion_mnist and holds [02]; make one"):
+    with pytest.raises(UsageError, match=r"must hold one finished run on fashion_mnist and holds [07]; make one"):
         Judge(folder)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from space.demo_models.cards import question_answering_card, sentiment_card
-from space.demo_models.lab_cards import write_cards
+from space.demo_models.lab_cards import write_card
 from space.demo_models.pictures.card import render_card
 from space.folders import WEIGHTS
 
@@ -23,14 +23,11 @@ def test_a_card_is_written_from_its_metrics(name, render):
     assert (WEIGHTS / name / "README.md").read_text(encoding="utf-8") == render(metrics)
 
 
-def test_the_labs_cards_are_written_from_the_descriptions_in_the_files(tmp_path: Path):
-    for lab in ("vision", "attention"):
-        (tmp_path / lab).mkdir()
-        for file in (WEIGHTS / lab).glob("*.safetensors"):
-            (tmp_path / lab / file.name).symlink_to(file)
-    write_cards(tmp_path)
-    for lab in ("vision", "attention"):
-        assert (WEIGHTS / lab / "README.md").read_text() == (tmp_path / lab / "README.md").read_text()
+def test_the_labs_card_is_written_from_the_descriptions_in_the_files(tmp_path: Path):
+    for file in (WEIGHTS / "attention").glob("*.safetensors"):
+        (tmp_path / file.name).symlink_to(file)
+    write_card(tmp_path)
+    assert (WEIGHTS / "attention" / "README.md").read_text() == (tmp_path / "README.md").read_text()
 
 
 def test_the_calibration_is_the_one_that_was_measured_with():

@@ -6,18 +6,17 @@ import struct
 import time
 import zlib
 
-import numpy as np
 import pytest
 
 gr = pytest.importorskip("gradio")
 pytest.importorskip("safetensors")
 
 import lab_models  # noqa: E402
-from PIL import Image, ImageDraw  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from jax_models.registry import MODELS  # noqa: E402
 from space.labs import small_images  # noqa: E402
-from space.labs.small_images import as_data_url, as_digit, as_garment, as_photo, decode_picture  # noqa: E402
+from space.labs.small_images import decode_picture, in_form  # noqa: E402
 from space.labs.vision_examples import EXAMPLES  # noqa: E402
 from space.labs.voting import FAMILIES, Ballot, Opinion, classify, make_shelf  # noqa: E402
 from space.limits import BadInput  # noqa: E402
@@ -31,55 +30,11 @@ def data_url(image: Image.Image, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def stroke(*, ink: str, ground: str | None, size: tuple[int, int] = (300, 200), at: int = 40) -> Image.Image:
-    """An upright bar, off centre."""
-    image = Image.new("RGBA", size, ground or (0, 0, 0, 0))
-    ImageDraw.Draw(image).rectangle((at, 30, at + 20, 130), fill=ink)
-    return image
-
-
-def test_a_digit_is_centred_by_mass_in_a_box_of_20_whatever_its_colours():
-    forms = [("black", "white"), ("white", "black"), ("black", None), ("white", None), ("navy", "#f4f0e8")]
-    pictures = [as_digit(stroke(ink=ink, ground=ground)) for ink, ground in forms]
-    for pixels in pictures:
-        assert pixels.shape == (28, 28, 1)
-        assert pixels.dtype == np.uint8
-        rows, columns = np.nonzero(pixels[..., 0] > 128)
-        assert rows.max() - rows.min() + 1 == 20
-        assert abs(rows.mean() - 13.5) <= 0.5
-        assert abs(columns.mean() - 13.5) <= 0.5
-        assert pixels.max() == 255
-        assert pixels[0].max() == 0
-    np.testing.assert_array_equal(pictures[0], pictures[1])
-
-
-def test_a_picture_in_mnists_own_form_stays_as_it_is():
-    pixels = np.zeros((28, 28, 1), np.uint8)
-    pixels[4:24, 8:12] = 255
-    pixels[4:24, 12] = 128
-    assert np.array_equal(as_digit(decode_picture(as_data_url(pixels))), pixels)
-    assert np.array_equal(as_garment(decode_picture(as_data_url(pixels))), pixels)
-
-
-def test_a_garment_fills_the_longer_side():
-    pixels = as_garment(stroke(ink="white", ground="black"))
-    rows, columns = np.nonzero(pixels[..., 0] > 128)
-    assert rows.max() - rows.min() + 1 == 28
-    assert abs(columns.mean() - 13.5) <= 1
-
-
-def test_a_photo_is_the_middle_square_in_colour():
-    image = Image.new("RGBA", (300, 100), "red")
-    image.paste("blue", (100, 0, 200, 100))
-    pixels = as_photo(image)
-    assert pixels.shape == (32, 32, 3)
-    assert np.abs(pixels.reshape(-1, 3).astype(int) - (0, 0, 255)).max() <= 2
-
-
 def test_an_empty_pad_is_said_to_be_empty():
     for empty in (Image.new("L", (280, 280)), Image.new("RGBA", (50, 50), (0, 0, 0, 0)), Image.new("L", (1, 1), 255)):
-        with pytest.raises(BadInput, match="empty"):
-            as_digit(decode_picture(data_url(empty)))
+        for dataset in ("mnist", "fashion_mnist"):
+            with pytest.raises(BadInput, match="empty"):
+                in_form(decode_picture(data_url(empty)), dataset)
 
 
 def test_an_upload_is_turned_upright():

@@ -1,0 +1,189 @@
+"""A trained network together with all that is needed to use it: its classes, its preprocessing, where it comes from.
+
+A folder of it holds `model.safetensors`, `config.json` and `README.md`, a model card in the hub's format; it is what
+`from_pretrained` reads and what a repository of the hub looks like.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from jax_models.errors import RunError, UsageError
+from jax_models.evaluation import BATCH_SIZE, predict_probabilities
+from jax_models.output import prepare_folder, write_bytes, write_text
+from jax_models.pretrained.card import model_card
+from jax_models.pretrained.preprocessing import Preprocessing
+from jax_models.registry import MODELS
+from jax_models.training.state import Network, Variables, take_apart
+from jax_models.weight_files import arrays_of, filled, load_weights, weights_bytes
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+FORMAT = 1
+SMALL, LARGE_BATCH_SIZE = 64, 32  # pixels a side; images at a time above that
+DTYPES = ("float32", "float16")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedModel:
+    """A trained network, ready for use.
+
+    Attributes:
+        name: how it is known, for example "cifar10/resnet18-quick".
+        family: its name in the registry.
+        architecture: the constructor's keyword arguments.
+        model: the network, in evaluation mode.
+        classes: their names; the index is the label.
+        preprocessing: from pictures to what the network reads.
+        about: where the weights come from and how good they are, as in `config.json`: `run`, `test`, `study`, `source`.
+    """
+
+    name: str
+    family: str
+    architecture: Mapping[str, Any]
+    model: nnx.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def in_channels(self) -> int:
+        """Of the images: 1 (grey levels) or 3 (red, green, blue)."""
+        return len(self.preprocessing.mean)
+
+    @property
+    def num_params(self) -> int:
+        """Trained numbers, without batch statistics."""
+        return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self.model, nnx.Param)))
+
+    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n k"]:
+        """Of the classes, for images of the data set's shape or of `preprocessing.image_size` pixels a side.
+
+        Raises:
+            UsageError: the images have another size or other channels.
+        """
+        size, channels = self.preprocessing.image_size, self.in_channels
+        if not len(images):
+            return np.zeros((0, len(self.classes)), np.float32)
+        if max(images.shape[1:3]) > size or images.shape[3] != channels:
+            wanted = f"(n, {size}, {size}, {channels}) or smaller"
+            raise UsageError(f"{self.name} reads images of shape {wanted}, not {images.shape}")
+        batch_size = min(len(images), BATCH_SIZE if size <= SMALL else LARGE_BATCH_SIZE)
+        padded = self.preprocessing.padded(images)
+        return predict_probabilities(*self._parts, images=padded, spec=self.preprocessing, batch_size=batch_size)
+
+    def classify(self, pictures: Sequence[Image.Image]) -> Float[np.ndarray, "n k"]:
+        """Probabilities of the classes for pictures of any size.
+
+        Raises:
+            UsageError: there is nothing on a picture.
+        """
+        return self.probabilities(np.stack([self.preprocessing.picture(picture) for picture in pictures]))
+
+    @functools.cached_property
+    def _parts(self) -> tuple[Network, Variables, Variables]:
+        return take_apart(self.model)
+
+    def rounded(self, dtype: str) -> "PretrainedModel":
+        """The same network with every weight rounded to `dtype`, in float32 as ever."""
+        graph, variables = nnx.split(self.model)
+        coarse = jax.tree.map(lambda leaf: leaf.astype(dtype).astype(leaf.dtype), variables)
+        return dataclasses.replace(self, model=nnx.merge(graph, coarse))
+
+    def save_pretrained(self, folder: Path | str, *, dtype: str = "float32") -> None:
+        """Writes weights, configuration and model card; a kill leaves the files that were there.
+
+        Args:
+            dtype: "float32", or "float16", which halves the file and rounds the weights.
+
+        Raises:
+            UsageError: the folder cannot be written, or the type is another.
+        """
+        if dtype not in DTYPES:
+            raise UsageError(f"unknown dtype {dtype!r}; choose from: {' '.join(DTYPES)}")
+        folder = Path(folder)
+        prepare_folder(folder)
+        arrays = {name: array.astype(dtype) for name, array in arrays_of(self.model).items()}
+        config = self.config(dtype=dtype)
+        write_bytes(folder / WEIGHTS, weights_bytes(arrays, config))
+        write_text(folder / CARD, model_card(config))
+        write_text(folder / CONFIG, json.dumps(config, indent=1, allow_nan=False) + "\n")
+
+    def config(self, *, dtype: str = "float32") -> dict[str, Any]:
+        """What `config.json` holds."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "family": self.family,
+            "architecture": dict(self.architecture),
+            "classes": list(self.classes),
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "num_params": self.num_params,
+            "dtype": dtype,
+            **self.about,
+        }
+
+
+def load(folder: Path) -> PretrainedModel:
+    """The network in a folder that `save_pretrained` wrote.
+
+    Raises:
+        UsageError: the folder does not hold one.
+        RunError: a file is damaged, or the weights are not those of the configuration.
+    """
+    config = _read_config(folder)
+    try:
+        architecture = {name: _tuples(value) for name, value in config["architecture"].items()}
+        preprocessing = Preprocessing.from_fields(config["preprocessing"])
+        classes, family = tuple(map(str, config["classes"])), MODELS[config["family"]]
+        about = {key: value for key, value in config.items() if key not in _OWN}
+
+        def new() -> Any:
+            channels = len(preprocessing.mean)
+            return family.constructor(len(classes), in_channels=channels, rngs=nnx.Rngs(0), **architecture)
+
+        nnx.eval_shape(new)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / CONFIG} does not describe a network of this version ({error})") from error
+    arrays, _ = load_weights(folder / WEIGHTS)
+    try:
+        model = filled(new, arrays)
+    except ValueError as error:
+        raise RunError(f"{folder / WEIGHTS} is not what {CONFIG} describes: {error}") from error
+    return PretrainedModel(
+        name=str(config["name"]),
+        family=config["family"],
+        architecture=architecture,
+        model=model,
+        classes=classes,
+        preprocessing=preprocessing,
+        about=about,
+    )
+
+
+_OWN = ("format", "name", "family", "architecture", "classes", "preprocessing", "num_params", "dtype")
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise UsageError(f"{folder} holds no trained network: {' and '.join(missing)} missing (see save_pretrained)")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if config["format"] != FORMAT:
+            raise ValueError(f"its format is {config['format']}, this version reads {FORMAT}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / CONFIG} is damaged or of another version ({error})") from error
+    return config
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
