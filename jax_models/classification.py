@@ -27,7 +27,7 @@ from jax_models.training.devices import data_mesh, of_first_process, place
 from jax_models.training.distributed import check_same
 from jax_models.training.loop import Diverged, EpochRecord, TrainStep
 from jax_models.training.metrics import MetricSums, classification_sums
-from jax_models.training.optim import learning_rate_schedule, make_optimizer
+from jax_models.training.optim import learning_rate_schedule, make_optimizer, of_head_only
 from jax_models.training.run import OnEpoch, OnStep, Work, run_epochs
 from jax_models.training.state import (
     Network,
@@ -74,6 +74,8 @@ def fit(
     config: TrainConfig,
     dataset: Dataset,
     *,
+    start: nnx.Module | None = None,
+    head_only: bool = False,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     checkpoint_dir: Path | None = None,
@@ -86,6 +88,9 @@ def fit(
     from the last one; on a CPU to the same weights bit for bit.
 
     Args:
+        start: a network to go on from, of the configuration's architecture; it is left as it is. Without it the weights
+            are drawn.
+        head_only: leaves all but the last layer as it is, batch statistics included: a linear probe.
         on_epoch: called with each finished epoch's record.
         on_step: called with (steps done, steps in all) after each step.
 
@@ -104,15 +109,27 @@ def fit(
     everywhere, split_over_devices = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
 
     tx = make_optimizer(config.recipe)
+    tx = of_head_only(tx) if head_only else tx
     key_init, key_order, key_steps = jax.random.split(jax.random.key(config.seed), 3)
-    network, params, batch_stats = take_apart(new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)))
+    model = new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)) if start is None else start
+    network, params, batch_stats = take_apart(model)
+    if start is not None:
+        params, batch_stats = jax.tree.map(
+            jnp.copy, (params, batch_stats)
+        )  # the step takes over the arrays it is given
     params, batch_stats = of_first_process((params, batch_stats))
     state = create_state(params, batch_stats, tx, key=key_steps, average=config.recipe.ema_decay > 0)
     state = place(state, everywhere)
 
     started = time.perf_counter()
     step = _compile_step(
-        make_train_step(network, tx, recipe=config.recipe, compute_dtype=compute_dtype(mesh.devices[0])),
+        make_train_step(
+            network,
+            tx,
+            recipe=config.recipe,
+            compute_dtype=compute_dtype(mesh.devices[0]),
+            head_only=head_only,
+        ),
         state,
         data=place(_training_data(dataset, config.recipe), everywhere),
         indices=jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=split_over_devices),
@@ -155,12 +172,17 @@ def fit(
 
 
 def make_train_step(
-    network: Network, tx: optax.GradientTransformation, *, recipe: Recipe, compute_dtype: Any = jnp.float32
+    network: Network,
+    tx: optax.GradientTransformation,
+    *,
+    recipe: Recipe,
+    compute_dtype: Any = jnp.float32,
+    head_only: bool = False,
 ) -> Callable[..., tuple[TrainState, MetricSums]]:
     """The pure training step: (state, sums, data, indices, learning_rate) -> (state, sums).
 
     `indices`, int (b,), are the examples of this batch. Weights and optimiser stay float32; with `compute_dtype`
-    bfloat16 the model's products do not.
+    bfloat16 the model's products do not. With `head_only` the network is in evaluation mode; `tx` must do the rest.
     """
 
     def train_step(
@@ -177,7 +199,10 @@ def make_train_step(
 
         def loss_fn(params: Variables):
             params = jax.tree.map(lambda param: param.astype(compute_dtype), params)
-            logits, batch_stats = network.apply(params, state.batch_stats, inputs, key=key_dropout)
+            if head_only:
+                logits, batch_stats = network.predict(params, state.batch_stats, inputs), state.batch_stats
+            else:
+                logits, batch_stats = network.apply(params, state.batch_stats, inputs, key=key_dropout)
             logits = logits.astype(jnp.float32)
             targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), recipe.label_smoothing)
             return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)

@@ -21,6 +21,7 @@ from jax_models.training.devices import fetch, place
 from jax_models.training.state import Network, Variables, take_apart
 
 BATCH_SIZE = 500  # divides all test and validation splits; activations of 500 images fit anywhere
+LARGEST_OF_MANY, FEW = 64, 32  # pixels a side above which only so many images are shown at once
 
 
 @runtime_checkable
@@ -62,23 +63,25 @@ def predict_probabilities(
     *,
     images: UInt8[np.ndarray, "n h w c"],
     spec: Normalization,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Float[np.ndarray, "n k"]:
     """Class probabilities of all images, in order; one compiled function serves every split and every run.
 
     The batches are split over the devices that hold the parameters; if those are of several processes, all must call
-    this with the same images, and all get the answers to all of them.
+    this with the same images, and all get the answers to all of them. Without `batch_size` they have 500 images, or 32
+    of more than 64 pixels a side.
     """
+    size = batch_size or (FEW if max(images.shape[1:3]) > LARGEST_OF_MANY else BATCH_SIZE)
     predict = _predictor()
     mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
     placement = jax.tree.leaves(params)[0].sharding
     if isinstance(placement, NamedSharding):
         axes = placement.mesh.axis_names
         placement = placement.update(spec=jax.sharding.PartitionSpec(axes))
-        batch_size += -batch_size % placement.mesh.size
+        size += -size % placement.mesh.size
     batches = [
         predict(network, params, batch_stats, place(batch, placement), mean, std)
-        for batch in padded_batches(images, batch_size)
+        for batch in padded_batches(images, size)
     ]
     return np.concatenate(fetch(batches))[: len(images)]
 
@@ -88,7 +91,7 @@ def cross_entropy(probabilities: Float[np.ndarray, "n k"], labels: Int[np.ndarra
     return float(sklearn_metrics.log_loss(labels, probabilities, labels=range(probabilities.shape[1])))
 
 
-def evaluate(model: nnx.Module, split: Split, spec: DatasetSpec, *, batch_size: int = BATCH_SIZE) -> Evaluation:
+def evaluate(model: nnx.Module, split: Split, spec: DatasetSpec, *, batch_size: int | None = None) -> Evaluation:
     """Scores a model on every example of a split; leaves the model in evaluation mode."""
     network, params, batch_stats = take_apart(model)
     images = pad_to_image_size(split.images)

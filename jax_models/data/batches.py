@@ -9,9 +9,9 @@ from jaxtyping import Int, UInt8
 IMAGE_SIZE = 32  # LeNet-5's own; MNIST and FashionMNIST are padded to it
 
 
-def pad_to_image_size(images: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "n 32 32 c"]:
-    """Surrounds smaller images evenly with black."""
-    margins = [(IMAGE_SIZE - size) // 2 for size in images.shape[1:3]]
+def pad_to_image_size(images: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "n y x c"]:
+    """Surrounds images that are smaller than 32x32 evenly with black; larger ones stay as they are."""
+    margins = [max(0, IMAGE_SIZE - size) // 2 for size in images.shape[1:3]]
     if not any(margins):
         return np.asarray(images)
     return np.pad(images, ((0, 0), *((margin, margin) for margin in margins), (0, 0)))

@@ -39,10 +39,10 @@ class DatasetSpec:
         std: likewise, the population standard deviation.
         crop_padding: pixels by which an image may shift without changing its class; 0 where a shift is not wanted.
         flip: whether a mirrored image keeps its class.
-        layout: how the official files are written, `idx` (MNIST) or `cifar`.
+        layout: how the official files are written, `idx` (MNIST) or `cifar`; `pictures` is a folder of the user's.
         files: sha256 of each official file, decompressed; the truth for every source of bytes.
         arrays: sha256 of the prepared arrays in TFDS's order (images uint8 NHWC, labels int32 little-endian).
-        package: where a registry has the files.
+        package: where a registry has the files; None for a folder of the user's.
     """
 
     name: str
@@ -55,10 +55,10 @@ class DatasetSpec:
     std: tuple[float, ...]
     crop_padding: int
     flip: bool
-    layout: Literal["idx", "cifar"]
+    layout: Literal["idx", "cifar", "pictures"]
     files: Mapping[str, str]
     arrays: Mapping[str, str]
-    package: Package
+    package: Package | None
 
 
 _MNIST = DatasetSpec(

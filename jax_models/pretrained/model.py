@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from jax_models.errors import RunError, UsageError
-from jax_models.evaluation import BATCH_SIZE, predict_probabilities
+from jax_models.evaluation import FEW, predict_probabilities
 from jax_models.output import prepare_folder, write_bytes, write_text
 from jax_models.pretrained.card import model_card
 from jax_models.pretrained.preprocessing import Preprocessing
@@ -28,7 +28,6 @@ from jax_models.weight_files import arrays_of, filled, load_weights, weights_byt
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
-SMALL, LARGE_BATCH_SIZE = 64, 32  # pixels a side; images at a time above that
 DTYPES = ("float32", "float16")
 
 
@@ -76,9 +75,8 @@ class PretrainedModel:
         if max(images.shape[1:3]) > size or images.shape[3] != channels:
             wanted = f"(n, {size}, {size}, {channels}) or smaller"
             raise UsageError(f"{self.name} reads images of shape {wanted}, not {images.shape}")
-        batch_size = min(len(images), BATCH_SIZE if size <= SMALL else LARGE_BATCH_SIZE)
-        padded = self.preprocessing.padded(images)
-        return predict_probabilities(*self._parts, images=padded, spec=self.preprocessing, batch_size=batch_size)
+        padded, few = self.preprocessing.padded(images), len(images) if len(images) < FEW else None
+        return predict_probabilities(*self._parts, images=padded, spec=self.preprocessing, batch_size=few)
 
     def classify(self, pictures: Sequence[Image.Image]) -> Float[np.ndarray, "n k"]:
         """Probabilities of the classes for pictures of any size.

@@ -41,6 +41,15 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.partition({"muon": muon, "adam": optax.nadam(1.0)}, _muon_or_adam)
 
 
+def of_head_only(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The same optimiser for the parameters under `head`; the others stay as they are."""
+
+    def labels(params: optax.Params) -> optax.Params:
+        return jax.tree_util.tree_map_with_path(lambda path, _: "head" if path[0].key == "head" else "rest", params)
+
+    return optax.partition({"head": tx, "rest": optax.set_to_zero()}, labels)
+
+
 def _is_kernel(params: optax.Params) -> optax.Params:
     return jax.tree.map(lambda param: param.ndim > 1, params)
 
