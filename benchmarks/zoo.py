@@ -20,8 +20,9 @@ from jax_models.data import DATASETS, Split, load_dataset
 from jax_models.errors import UsageError, run_cli
 from jax_models.evaluation import evaluate
 from jax_models.pretrained import Preprocessing, PretrainedModel
-from jax_models.pretrained.hub import ZOO
+from jax_models.pretrained.model import digest_of
 from jax_models.recipes import TrainConfig
+from jax_models.weight_files import arrays_of
 
 DESCRIPTION = """\
 Takes the weights of the lowest seed of every family on every data set, rounds them to float16, judges what is left on
@@ -32,6 +33,9 @@ EPILOG = """\
 examples:
   python -m benchmarks.compare --preset quick --seeds 5 --out results/quick
   python -m benchmarks.zoo results/quick
+  python -m benchmarks.zoo results/quick --to jax_models/pretrained/zoo      the one that the package ships
+
+The folder must hold the sweep's weights, which those in benchmarks/results do not.
 """
 DTYPE = "float16"
 
@@ -45,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = Parser(prog="python -m benchmarks.zoo", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder that `python -m benchmarks.compare` wrote")
-    parser.add_argument("--to", type=Path, default=ZOO, metavar="DIR", help="where the zoo goes (default: the package)")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="where the networks go (default: OUT/zoo)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="TFDS data directory, as for benchmarks.compare")
     options = parser.parse_args(arguments)
     rows = read_rows(options.out)
     if not rows:
         raise UsageError(f"no finished cell in {options.out}: give a folder that benchmarks.compare wrote")
+    zoo = options.to or options.out / "zoo"
     use_compilation_cache()
     table = Table(box=box.SIMPLE_HEAD, title="Test accuracy in %", title_justify="left")
     table.add_column("network", no_wrap=True)
@@ -60,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for dataset in sweep.datasets:
             test = load_dataset(dataset, data_dir=options.data_dir).test
             for group in (group for group in sweep.groups if group.dataset == dataset):
-                table.add_row(*_write(group, test, out=options.out, zoo=options.to))
+                table.add_row(*_write(group, test, out=options.out, zoo=zoo))
     console = Console()
     console.print(table)
-    console.print(f"Written: {options.to}", soft_wrap=True)
+    console.print(f"Written: {zoo}", soft_wrap=True)
 
 
 def _write(group: Group, test: Split, *, out: Path, zoo: Path) -> tuple[str, ...]:
@@ -79,7 +84,9 @@ def _write(group: Group, test: Split, *, out: Path, zoo: Path) -> tuple[str, ...
         preprocessing=Preprocessing.of_dataset(spec),
     )
     before, after = (evaluate(network.model, test, spec) for network in (exact, exact.rounded(DTYPE)))
-    network = dataclasses.replace(exact.rounded(DTYPE), about=_about(group, after.metrics, n=len(test.labels)))
+    rounded = exact.rounded(DTYPE)
+    about = _about(group, after.metrics, n=len(test.labels)) | {"weights": digest_of(arrays_of(rounded.model))}
+    network = dataclasses.replace(rounded, about=about)
     network.save_pretrained(zoo / exact.name, dtype=DTYPE)
     changed = (before.probabilities.argmax(-1) != after.probabilities.argmax(-1)).sum()
     return exact.name, *(f"{100 * one.metrics['accuracy']:.2f}" for one in (before, after)), str(changed)

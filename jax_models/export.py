@@ -20,7 +20,8 @@ from jax_models.training.state import take_apart
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 DESCRIPTION = """\
 Writes a trained network as one file: StableHLO with the weights and the normalisation inside, by jax.export. It takes
-images, uint8 (n, height, width, channels) of any n, and gives probabilities; JAX alone runs it, on CPU, GPU and TPU.
+images, uint8 (n, height, width, channels) of any n from 1, and gives probabilities; JAX alone runs it, on CPU, GPU and
+TPU.
 """
 EPILOG = f"""\
 NAME is what from_pretrained takes: one of the zoo, a folder, OWNER/NAME on the hub, or imagenet/NAME.
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", metavar="NAME", help="a trained network")
     parser.add_argument("file", metavar="FILE", type=Path, help="where it goes")
     options = parser.parse_args(arguments)
+    if options.file.is_dir():
+        raise UsageError(
+            f"{options.file} is a folder; name the file to write, for example {options.file / 'network.jaxexport'}"
+        )
     network = from_pretrained(options.name)
     data = exported(network)
     with replacing(options.file) as file:

@@ -9,10 +9,11 @@ from PIL import Image
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jax_models.command_line import Parser, positive
 from jax_models.compilation import use_compilation_cache
-from jax_models.data import list_datasets
+from jax_models.data import DATASETS, list_datasets
 from jax_models.errors import UsageError, run_cli
 from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
 from jax_models.pretrained.pictures import read_picture
@@ -23,8 +24,10 @@ Shows pictures to trained networks and prints, for each picture, a table of the 
 likeliest, with their probabilities.
 """
 EPILOG = f"""\
-NAME is `all`, the seven families of the zoo on --dataset; or one network, as from_pretrained takes it: a family's name,
-a name of the zoo, a folder that save_pretrained wrote, OWNER/NAME on the hub, or imagenet/NAME.
+NAME is `all`, the seven families of the zoo on --dataset, or the name of one of these families; or what from_pretrained
+takes: a name of the zoo, a folder that save_pretrained wrote, OWNER/NAME on the hub, or imagenet/NAME.
+
+A digit or garment should be alone on plain ground, without a frame; of a photo the middle square is taken.
 
 the zoo:
   {"  ".join(list_zoo())}
@@ -51,18 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     answers = [(network, network.classify(_in_form(network, pictures))) for network in networks]
     for number, path in enumerate(pictures):
-        table = Table(title=str(path), title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=Text(str(path)), title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("network")
-        for place in range(options.top):
-            table.add_column("says" if place == 0 else "or", no_wrap=True)
-            table.add_column("%", justify="right")
+        table.add_column("says")
+        table.add_column("%", justify="right")
+        if options.top > 1:
+            table.add_column("or")
         for network, probabilities in answers:
             table.add_row(_title(network), *_best(network, probabilities[number], top=options.top))
         console.print(table)
+    known = ", ".join(dict.fromkeys(_subject(network) for network, _ in answers))
+    console.print(
+        f"  The classes are those of {known}: one of them is named, whatever the picture shows.", markup=False
+    )
 
 
 def _networks(options: argparse.Namespace) -> list[PretrainedModel]:
-    name, dataset = options.model, options.dataset
+    name, dataset = options.model, options.dataset or "mnist"
+    if options.dataset and name != ALL and name not in MODELS:
+        raise UsageError(f"--dataset is for families and {ALL}; {name} was trained on what it was trained on")
     if name == ALL:
         of_dataset = [f"{dataset}/{model}-quick" for model in MODELS]
         return [from_pretrained(name) for name in of_dataset if name in list_zoo()]
@@ -80,13 +90,21 @@ def _in_form(network: PretrainedModel, pictures: dict[Path, Image.Image]) -> lis
 
 
 def _best(network: PretrainedModel, probabilities: np.ndarray, *, top: int) -> list[str]:
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return [text for place in order for text in (network.classes[place], f"{100 * probabilities[place]:.1f}")]
+    first, *others = np.argsort(-probabilities, kind="stable")[:top]
+    said = [network.classes[first], f"{100 * probabilities[first]:.1f}"]
+    return said + (
+        [", ".join(f"{network.classes[place]} {100 * probabilities[place]:.1f}" for place in others)] if top > 1 else []
+    )
+
+
+def _subject(network: PretrainedModel) -> str:
+    dataset = network.about.get("dataset", "")
+    return DATASETS[dataset].title if dataset in DATASETS else network.name
 
 
 def _title(network: PretrainedModel) -> str:
     title = MODELS[network.family].title
-    return title if network.name.partition("/")[0] in list_datasets() else f"{title} ({network.name})"
+    return title if network.name in list_zoo() else f"{title} ({network.name})"
 
 
 def _parser() -> Parser:
@@ -94,7 +112,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("images", nargs="+", type=Path, metavar="IMAGE", help="picture files: PNG, JPEG, WebP, ...")
     add("--model", default=ALL, metavar="NAME", help="which networks (default: all)")
-    add("--dataset", default="mnist", choices=list_datasets(), help="what they were trained on (default: mnist)")
+    add("--dataset", choices=list_datasets(), help="what they were trained on (default: mnist)")
     add("--top", type=positive, default=3, metavar="N", help="classes shown for each network (default: 3)")
     return parser
 

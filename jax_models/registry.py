@@ -204,6 +204,8 @@ def _architecture(name: str, preset: str) -> tuple[Mapping[str, Any], ModelSpec]
     if preset == IMAGENET:
         spec = MODELS[family_of(name)]
         return spec.imagenet[name], spec
+    if name not in MODELS and name in list_models(pretrained=IMAGENET):
+        raise UsageError(f"{name} is a network of ImageNet: give preset={IMAGENET!r}")
     check_choice("model", name, MODELS)
     check_choice("preset", preset, (*MODELS[name].presets, IMAGENET))
     return MODELS[name].presets[preset], MODELS[name]

@@ -22,9 +22,11 @@ from jax_models.evaluation import Evaluation, evaluate
 from jax_models.layers import Linear
 from jax_models.output import locked, prepare_folder
 from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
+from jax_models.pretrained.model import digest_of
 from jax_models.pretrained.pictures import read_picture
 from jax_models.recipes import Recipe, TrainConfig
 from jax_models.registry import MODELS
+from jax_models.weight_files import arrays_of
 
 DESCRIPTION = """\
 Trains a new last layer on a trained network (linear probe), then all of it (fine-tuning), and beside it the same
@@ -148,6 +150,7 @@ def _network(start: PretrainedModel, model: nnx.Module, judged: Evaluation, data
             "source": f"{start.name}, fine-tuned on {dataset.spec.title}",
             "license": start.about.get("license", "apache-2.0"),
             "test": {"n": n, **judged.metrics, "interval": (low, high)},
+            "weights": digest_of(arrays_of(model)),
         },
     )
 

@@ -34,7 +34,7 @@ def model_card(config: Mapping[str, Any]) -> str:
     dataset = config.get("dataset")
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         front=_front_matter(config),
-        config={"source": None, **config},
+        config={"source": None, "preset": None, **config},
         family=MODELS[config["family"]],
         preprocessing=config["preprocessing"],
         test=config.get("test"),

@@ -27,7 +27,7 @@ def from_pretrained(
         UsageError: there is none of that name, a package is missing, or the weights are of another network.
         RunError: a file is damaged, or cannot be fetched; the message says which file to put where.
     """
-    if Path(name).is_dir():
+    if str(name) and Path(name).is_dir():
         return load(Path(name))
     owner, _, rest = str(name).partition("/")
     if owner == IMAGENET:
@@ -78,6 +78,8 @@ def push_to_hub(model: PretrainedModel, repo: str, *, token: str | None = None, 
 
 
 def _from_hub(name: str, *, revision: str | None) -> PretrainedModel:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UsageError(f"there is no folder {name}")
     if name.count("/") != 1 or not all(name.split("/")):
         kinds = "a folder, OWNER/NAME on the hub, imagenet/NAME, or one of the zoo"
         raise UsageError(f"no trained network {name!r}: it must be {kinds}: {' '.join(list_zoo())}")

@@ -6,17 +6,20 @@ A folder of it holds `model.safetensors`, `config.json` and `README.md`, a model
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from jax_models.checks import check_choice
 from jax_models.errors import RunError, UsageError
 from jax_models.evaluation import FEW, predict_probabilities
 from jax_models.output import prepare_folder, write_bytes, write_text
@@ -31,7 +34,7 @@ FORMAT = 1
 DTYPES = ("float32", "float16")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PretrainedModel:
     """A trained network, ready for use.
 
@@ -42,7 +45,8 @@ class PretrainedModel:
         model: the network, in evaluation mode.
         classes: their names; the index is the label.
         preprocessing: from pictures to what the network reads.
-        about: where the weights come from and how good they are, as in `config.json`: `run`, `test`, `study`, `source`.
+        about: where the weights come from and how good they are, as in `config.json`: `run`, `test`, `study`, `source`;
+            `weights` is the digest of those that this is said of.
     """
 
     name: str
@@ -52,6 +56,9 @@ class PretrainedModel:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"PretrainedModel({self.name!r}, {MODELS[self.family].title}, {self.num_params:,} parameters)"
 
     @property
     def in_channels(self) -> int:
@@ -67,14 +74,15 @@ class PretrainedModel:
         """Of the classes, for images of the data set's shape or of `preprocessing.image_size` pixels a side.
 
         Raises:
-            UsageError: the images have another size or other channels.
+            UsageError: the images have another size, type or other channels.
         """
-        size, channels = self.preprocessing.image_size, self.in_channels
+        size, channels, shape = self.preprocessing.image_size, self.in_channels, images.shape
+        fits = images.dtype == np.uint8 and len(shape) == 4 and max(shape[1:3]) <= size and shape[3] == channels
+        if not fits:
+            wanted = f"uint8 images (pixels 0 to 255) of shape (n, {size}, {size}, {channels}) or smaller"
+            raise UsageError(f"{self.name} reads {wanted}, not {images.dtype} {shape}")
         if not len(images):
             return np.zeros((0, len(self.classes)), np.float32)
-        if max(images.shape[1:3]) > size or images.shape[3] != channels:
-            wanted = f"(n, {size}, {size}, {channels}) or smaller"
-            raise UsageError(f"{self.name} reads images of shape {wanted}, not {images.shape}")
         padded, few = self.preprocessing.padded(images), len(images) if len(images) < FEW else None
         return predict_probabilities(*self._parts, images=padded, spec=self.preprocessing, batch_size=few)
 
@@ -82,8 +90,12 @@ class PretrainedModel:
         """Probabilities of the classes for pictures of any size.
 
         Raises:
-            UsageError: there is nothing on a picture.
+            UsageError: there is nothing on a picture, or something is no picture of Pillow's.
         """
+        if not all(isinstance(picture, Image.Image) for picture in pictures):
+            raise UsageError("classify takes a list of pictures, each opened by PIL.Image.open")
+        if not pictures:
+            return np.zeros((0, len(self.classes)), np.float32)
         return self.probabilities(np.stack([self.preprocessing.picture(picture) for picture in pictures]))
 
     @functools.cached_property
@@ -99,6 +111,8 @@ class PretrainedModel:
     def save_pretrained(self, folder: Path | str, *, dtype: str = "float32") -> None:
         """Writes weights, configuration and model card; a kill leaves the files that were there.
 
+        Scores in `about` are written only if they are of these weights, to the last bit.
+
         Args:
             dtype: "float32", or "float16", which halves the file and rounds the weights.
 
@@ -110,13 +124,15 @@ class PretrainedModel:
         folder = Path(folder)
         prepare_folder(folder)
         arrays = {name: array.astype(dtype) for name, array in arrays_of(self.model).items()}
-        config = self.config(dtype=dtype)
+        config = self._config(arrays, dtype)
         write_bytes(folder / WEIGHTS, weights_bytes(arrays, config))
         write_text(folder / CARD, model_card(config))
         write_text(folder / CONFIG, json.dumps(config, indent=1, allow_nan=False) + "\n")
 
-    def config(self, *, dtype: str = "float32") -> dict[str, Any]:
+    def _config(self, arrays: dict[str, np.ndarray], dtype: str) -> dict[str, Any]:
         """What `config.json` holds."""
+        digest = digest_of(arrays)
+        stale = () if self.about.get("weights") == digest else OF_THE_WEIGHTS
         return {
             "format": FORMAT,
             "name": self.name,
@@ -126,8 +142,17 @@ class PretrainedModel:
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "num_params": self.num_params,
             "dtype": dtype,
-            **self.about,
+            **{name: value for name, value in self.about.items() if name not in stale},
+            "weights": digest,
         }
+
+
+def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """sha256 of weights by name, as float32: the same before and after they were stored in a shorter type."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].astype(np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def load(folder: Path) -> PretrainedModel:
@@ -141,23 +166,29 @@ def load(folder: Path) -> PretrainedModel:
     try:
         architecture = {name: _tuples(value) for name, value in config["architecture"].items()}
         preprocessing = Preprocessing.from_fields(config["preprocessing"])
-        classes, family = tuple(map(str, config["classes"])), MODELS[config["family"]]
+        name, classes = str(config["name"]), tuple(map(str, config["classes"]))
+        check_choice("family", config["family"], MODELS)
+        family = MODELS[config["family"]]
         about = {key: value for key, value in config.items() if key not in _OWN}
 
         def new() -> Any:
             channels = len(preprocessing.mean)
             return family.constructor(len(classes), in_channels=channels, rngs=nnx.Rngs(0), **architecture)
 
-        nnx.eval_shape(new)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder / CONFIG} does not describe a network of this version ({error})") from error
+        size = preprocessing.image_size
+        nnx.eval_shape(lambda: _evaluated(new())(jnp.zeros((1, size, size, len(preprocessing.mean)))))
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+        raise RunError(f"{folder / CONFIG} does not describe a network of this version ({reason})") from error
     arrays, _ = load_weights(folder / WEIGHTS)
     try:
         model = filled(new, arrays)
     except ValueError as error:
         raise RunError(f"{folder / WEIGHTS} is not what {CONFIG} describes: {error}") from error
+    if digest_of(arrays) != config.get("weights"):
+        raise RunError(f"{folder / WEIGHTS} is damaged, or of another network: its digest is not that of {CONFIG}")
     return PretrainedModel(
-        name=str(config["name"]),
+        name=name,
         family=config["family"],
         architecture=architecture,
         model=model,
@@ -167,6 +198,7 @@ def load(folder: Path) -> PretrainedModel:
     )
 
 
+OF_THE_WEIGHTS = ("test", "study", "run")
 _OWN = ("format", "name", "family", "architecture", "classes", "preprocessing", "num_params", "dtype")
 
 
@@ -185,3 +217,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _evaluated(model: Any) -> Any:
+    model.eval()
+    return model

@@ -46,10 +46,15 @@ class Preprocessing:
         Raises:
             TypeError, ValueError: a field is missing, unknown or not one that is allowed.
         """
-        new = cls(**{**fields, "mean": tuple(fields.get("mean", ())), "std": tuple(fields.get("std", ()))})
+        numbers = {name: tuple(map(float, fields.get(name, ()))) for name in ("mean", "std")}
+        new = cls(**{**fields, **numbers})
         forms, filters = ("photo", *FORMS), tuple(FILTERS)
         if new.form not in forms or new.interpolation not in filters or not 1 <= new.image_size <= 4096:
             raise ValueError(f"its form must be one of {', '.join(forms)}, its interpolation {' or '.join(filters)}")
+        if len(new.mean) not in (1, 3) or len(new.std) != len(new.mean) or not np.isfinite(new.mean + new.std).all():
+            raise ValueError("mean and std must be one finite number each, or three")
+        if min(new.std) <= 0:
+            raise ValueError("std must be positive")
         return new
 
     def picture(self, picture: Image.Image) -> UInt8[np.ndarray, "s s c"]:

@@ -39,6 +39,15 @@ def test_one_network_and_one_class_are_enough(one, tmp_path, capsys):
     assert " or " not in shown
 
 
+def test_many_classes_are_shown_in_a_narrow_terminal(one, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    main([str(one), "--model", "lenet5", "--top", "10"])
+    shown = capsys.readouterr().out
+    assert "The classes are those of MNIST" in shown
+    words = shown.replace(",", " ").split()
+    assert set("0123456789") <= set(words)
+
+
 def test_what_cannot_be_shown_is_told_before_anything_is_loaded(one, tmp_path, monkeypatch):
     monkeypatch.setattr("jax_models.predict.from_pretrained", None)
     (tmp_path / "note.txt").write_text("hello")
@@ -46,6 +55,7 @@ def test_what_cannot_be_shown_is_told_before_anything_is_loaded(one, tmp_path, m
         ([str(one), str(tmp_path / "note.txt")], "note.txt is not a picture"),
         ([str(tmp_path / "none.png")], "none.png: No such file"),
         ([str(one), "--dataset", "imagenet"], "invalid choice: 'imagenet'"),
+        ([str(one), "--model", "mnist/lenet5-quick", "--dataset", "cifar10"], "--dataset is for families and all"),
         ([str(one), "--top", "0"], "'0' is not a whole number of at least 1"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -18,7 +18,9 @@ from jax_models import create_model, evaluate, from_pretrained, list_models, lis
 from jax_models.data import DATASETS
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained import Preprocessing, PretrainedModel, hub, imagenet
+from jax_models.pretrained.card import model_card
 from jax_models.pretrained.imagenet import HubFile, WebFile
+from jax_models.pretrained.model import digest_of
 from jax_models.registry import MODELS
 from jax_models.weight_files import arrays_of
 
@@ -75,9 +77,11 @@ def test_probabilities_are_those_of_evaluate():
 
 
 def test_images_of_another_shape_are_refused():
+    wanted = r"reads uint8 images \(pixels 0 to 255\) of shape \(n, 32, 32, 1\) or smaller"
     for shape in ((1, 33, 33, 1), (1, 28, 28, 3)):
-        with pytest.raises(UsageError, match=r"reads images of shape \(n, 32, 32, 1\) or smaller"):
+        with pytest.raises(UsageError, match=wanted):
             small_network().probabilities(np.zeros(shape, np.uint8))
+    assert small_network().classify([]).shape == (0, 10)
     assert small_network().probabilities(digits(0)).shape == (0, 10)
 
 
@@ -86,13 +90,15 @@ def test_a_folder_without_a_network_says_what_is_missing(tmp_path):
         from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "config", "classes", "format"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "config", "classes", "format"])
 def test_damage_is_told_in_one_line(tmp_path, damage):
     small_network().save_pretrained(tmp_path)
     weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     content = json.loads(config.read_text())
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "flipped":
+        weights.write_bytes(weights.read_bytes()[:-100] + b"\xff" * 100)
     elif damage == "other":
         content["architecture"] = {"hidden": [12, 8]}
     elif damage == "classes":
@@ -105,18 +111,37 @@ def test_damage_is_told_in_one_line(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("changes", [{"family": "resnet99"}, {"architecture": {"width": 3}}, {"preprocessing": {}}])
-def test_a_configuration_of_another_version_is_told(tmp_path, changes):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"family": "resnet99"}, "unknown family 'resnet99'; choose from: lenet5"),
+        ({"architecture": {"width": 3}}, "unexpected keyword argument 'width'"),
+        ({"name": None}, "'name' is missing"),
+        ({"classes": []}, "does not describe"),
+        ({"preprocessing": {}}, "missing"),
+        ({"preprocessing": {"image_size": 64}}, "does not describe"),
+        ({"preprocessing": {"std": [0.0]}}, "std must be positive"),
+        ({"preprocessing": {"std": [1, 1, 1]}}, "one finite number each, or three"),
+        ({"preprocessing": {"mean": ["a"]}}, "does not describe"),
+    ],
+)
+def test_a_configuration_of_another_version_is_told(tmp_path, changes, words):
     small_network().save_pretrained(tmp_path)
     config = tmp_path / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
-    with pytest.raises(RunError, match="does not describe a network of this version"):
+    content = json.loads(config.read_text())
+    if changes.get("preprocessing"):
+        changes = {"preprocessing": content["preprocessing"] | changes["preprocessing"]}
+    content = {name: value for name, value in (content | changes).items() if value is not None}
+    config.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"does not describe a network of this version.*{words}|{words}") as error:
         from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_the_model_card_is_one_that_the_hub_reads(tmp_path):
     scores = {"accuracy": 0.9934, "precision": 0.99, "recall": 0.98, "f1": 0.97, "loss": 0.1178}
     about = {
+        "weights": digest_of(arrays_of(small_network().model)),
         "dataset": "mnist",
         "test": {"n": 10_000, "interval": (0.9916, 0.9948), **scores},
         "study": {"seeds": 5, "mean": 0.9931, "interval": (0.992, 0.994)},
@@ -127,8 +152,16 @@ def test_the_model_card_is_one_that_the_hub_reads(tmp_path):
     assert card.data.library_name == "flax"
     assert card.data.pipeline_tag == "image-classification"
     assert {result.metric_type: result.metric_value for result in card.data.eval_results} == scores
-    for text in ("99.34 %", "99.16 % to 99.48 %", "10,000", "61,706", "5: their mean accuracy is 99.31 %"):
+    for text in (
+        "99.34 %",
+        "99.16 % to 99.48 %",
+        "10,000",
+        "61,706",
+        "the first of 5 runs; their mean accuracy is 99.31 %",
+    ):
         assert text in card.text
+    small_network(about=about).save_pretrained(tmp_path, dtype="float16")
+    assert "Scores" not in ModelCard.load(tmp_path / "README.md").text, "they are not those of the rounded weights"
     small_network().save_pretrained(tmp_path)  # a network of which nothing is known
     assert "Scores" not in ModelCard.load(tmp_path / "README.md").text
 
@@ -138,6 +171,10 @@ def test_unknown_names_say_what_there_is():
         from_pretrained("cifar10/resnet99-quick")
     with pytest.raises(UsageError, match="no trained network 'resnet18': it must be a folder, OWNER/NAME on the hub"):
         from_pretrained("resnet18")
+    with pytest.raises(UsageError, match=r"there is no folder \./mine"):
+        from_pretrained("./mine")
+    with pytest.raises(UsageError, match=r"resnet50 is a network of ImageNet: give preset='imagenet'"):
+        create_model("resnet50", num_classes=10)
     with pytest.raises(UsageError, match="unknown ImageNet model 'vgg99'; choose from: alexnet"):
         from_pretrained("imagenet/vgg99")
     with pytest.raises(UsageError, match="LeNet-5 has no ImageNet weights"):
@@ -156,6 +193,9 @@ def test_a_network_of_the_zoo_loads_and_says_where_it_comes_from(name):
     about: Any = network.about
     size = (hub.ZOO / name / "model.safetensors").stat().st_size
     assert network.name == name
+    assert (hub.ZOO / name / "README.md").read_text() == model_card(
+        json.loads((hub.ZOO / name / "config.json").read_text())
+    )
     assert size < 10e6
     assert about["test"]["n"] == 10_000
     low, high = about["test"]["interval"]
