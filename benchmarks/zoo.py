@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report.groups import Group
-from benchmarks.report.significance import interval
 from benchmarks.report.summary import summarise
 from benchmarks.results import read_rows
 from benchmarks.run_files import load_classifier
@@ -18,7 +17,7 @@ from jax_models.command_line import Parser
 from jax_models.compilation import use_compilation_cache
 from jax_models.data import DATASETS, Split, load_dataset
 from jax_models.errors import UsageError, run_cli
-from jax_models.evaluation import evaluate
+from jax_models.evaluation import evaluate, wilson_interval
 from jax_models.pretrained import Preprocessing, PretrainedModel
 from jax_models.pretrained.model import digest_of
 from jax_models.recipes import TrainConfig
@@ -98,7 +97,7 @@ def _about(group: Group, scores: dict[str, float], *, n: int) -> dict[str, Any]:
     return {
         "dataset": group.dataset,
         "preset": group.preset,
-        "test": {"n": n, **scores, "interval": interval(scores["accuracy"], n)},
+        "test": {"n": n, **scores, "interval": wilson_interval(scores["accuracy"], n)},
         "study": {"seeds": group.n, "mean": group.accuracy, "interval": group.interval},
         "run": {**{name: row[name] for name in kept}, "test": row["test"], "sha256": row["weights"]["sha256"]},
     }

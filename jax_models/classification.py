@@ -113,10 +113,8 @@ def fit(
     key_init, key_order, key_steps = jax.random.split(jax.random.key(config.seed), 3)
     model = new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)) if start is None else start
     network, params, batch_stats = take_apart(model)
-    if start is not None:
-        params, batch_stats = jax.tree.map(
-            jnp.copy, (params, batch_stats)
-        )  # the step takes over the arrays it is given
+    if start is not None:  # the step takes over the arrays that it is given
+        params, batch_stats = jax.tree.map(jnp.copy, (params, batch_stats))
     params, batch_stats = of_first_process((params, batch_stats))
     state = create_state(params, batch_stats, tx, key=key_steps, average=config.recipe.ema_decay > 0)
     state = place(state, everywhere)

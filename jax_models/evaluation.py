@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, UInt8
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from jax_models.compilation import jit
@@ -89,6 +90,12 @@ def predict_probabilities(
 def cross_entropy(probabilities: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float:
     """Mean negative log-likelihood of the labels, in nats."""
     return float(sklearn_metrics.log_loss(labels, probabilities, labels=range(probabilities.shape[1])))
+
+
+def wilson_interval(accuracy: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy (a fraction) that was measured on that many images."""
+    low, high = stats.binomtest(round(accuracy * images), images).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def evaluate(model: nnx.Module, split: Split, spec: DatasetSpec, *, batch_size: int | None = None) -> Evaluation:

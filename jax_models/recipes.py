@@ -102,12 +102,13 @@ class TrainConfig:
             KeyError, TypeError: a field is missing, or the recipe has one that this version does not know.
         """
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
-        architecture = {name: _tuples(value) for name, value in values["architecture"].items()}
+        architecture = {name: tuples(value) for name, value in values["architecture"].items()}
         return cls(**values | {"recipe": Recipe(**values["recipe"]), "architecture": architecture})
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def tuples(value: Any) -> Any:
+    """A value out of JSON with tuples for its lists."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
 def resolve_config(

@@ -11,14 +11,13 @@ from flax import nnx
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from jax_models.classification import FitResult, fit
 from jax_models.command_line import Parser, not_negative, positive
 from jax_models.data import Dataset, list_datasets, load_dataset
 from jax_models.data.folders import PREFIX, load_folder
 from jax_models.errors import UsageError, run_cli
-from jax_models.evaluation import Evaluation, evaluate
+from jax_models.evaluation import Evaluation, evaluate, wilson_interval
 from jax_models.layers import Linear
 from jax_models.output import locked, prepare_folder
 from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
@@ -138,7 +137,7 @@ def with_new_head(model: nnx.Module, num_classes: int, *, seed: int) -> nnx.Modu
 
 def _network(start: PretrainedModel, model: nnx.Module, judged: Evaluation, dataset: Dataset) -> PretrainedModel:
     n = len(dataset.test)
-    low, high = _interval(judged, n)
+    low, high = wilson_interval(judged.metrics["accuracy"], n)
     return PretrainedModel(
         name=f"{dataset.spec.name}/{start.family}-tuned",
         family=start.family,
@@ -179,16 +178,10 @@ def _table(start: PretrainedModel, dataset: Dataset, result: Transfer) -> Table:
         table.add_column(head, justify="right")
     rows = {"linear probe": result.probe, "fine-tuned": result.tuned, "from scratch": result.scratch}
     for name, judged in rows.items():
-        low, high = _interval(judged, n)
+        low, high = wilson_interval(judged.metrics["accuracy"], n)
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
         table.add_row(name, f"{100 * judged.metrics['accuracy']:.1f}", interval, f"{judged.metrics['loss']:.3f}")
     return table
-
-
-def _interval(judged: Evaluation, n: int) -> tuple[float, float]:
-    """Wilson's, over the images."""
-    low, high = stats.binomtest(round(judged.metrics["accuracy"] * n), n).proportion_ci(0.95, method="wilson")
-    return float(low), float(high)
 
 
 def _parser() -> Parser:

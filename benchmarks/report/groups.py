@@ -15,11 +15,11 @@ from benchmarks.analysis.curves import MacroCurve, precision_recall, roc
 from benchmarks.analysis.estimate import Estimate
 from benchmarks.derived import read_derived
 from benchmarks.predictions import Predictions, load_predictions
-from benchmarks.report.significance import interval
 from benchmarks.run_files import checked_path
 from benchmarks.statistics.accuracy import estimate_accuracy
 from jax_models.data.catalog import DATASETS
 from jax_models.errors import RunError
+from jax_models.evaluation import wilson_interval
 from jax_models.registry import MODELS
 
 METRICS = ("accuracy", "precision", "recall", "f1", "loss")
@@ -161,6 +161,6 @@ class Group:
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the accuracy: by seeds and test images, or without predictions by the images alone."""
         if self.correct is None:
-            return interval(self.accuracy, self.test_images)
+            return wilson_interval(self.accuracy, self.test_images)
         estimate = estimate_accuracy(self.correct)
         return estimate.low, estimate.high

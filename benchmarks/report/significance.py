@@ -5,11 +5,7 @@ from math import hypot
 
 from scipy import stats
 
-
-def interval(accuracy: float, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy (a fraction) that was measured on `images` test images."""
-    low, high = stats.binomtest(round(accuracy * images), images).proportion_ci(0.95, method="wilson")
-    return float(low), float(high)
+from jax_models.evaluation import wilson_interval
 
 
 def margin(best: float, images: int, *, spreads: Sequence[tuple[int, float | None]]) -> float:
@@ -23,7 +19,7 @@ def margin(best: float, images: int, *, spreads: Sequence[tuple[int, float | Non
     are added in quadrature. The families share their test images, which a paired test would use: so this margin is
     cautious about the images. With one seed it is silent about the luck of training.
     """
-    low, high = interval(best, images)
+    low, high = wilson_interval(best, images)
     half_width = hypot(best - low, high - best)
     freedom = sum(n - 1 for n, _ in spreads)
     if freedom == 0:

@@ -50,14 +50,12 @@ class Published:
     """The weights of one network.
 
     Attributes:
-        accuracy: top-1 on ImageNet's validation images, in per cent, as the publisher says; None where he does not.
         licence: of the weights, by its identifier on the hub.
     """
 
     file: HubFile | WebFile
     preprocessing: Preprocessing
     licence: str
-    accuracy: float | None = None
 
 
 def _photo(*, image_size: int = 224, resize: int = 256, interpolation: str = "bilinear", mean=MEAN, std=STD) -> Any:
@@ -74,13 +72,11 @@ WEIGHTS: Mapping[str, Published] = {
         file=WebFile(url=f"{_TORCHVISION}/alexnet-owt-7be5be79.pth"),
         preprocessing=_photo(),
         licence="bsd-3-clause",
-        accuracy=56.522,
     ),
     "vgg16_bn": Published(
         file=WebFile(url=f"{_TORCHVISION}/vgg16_bn-6c64b313.pth"),
         preprocessing=_photo(),
         licence="bsd-3-clause",
-        accuracy=73.360,
     ),
     "resnet18": Published(
         file=HubFile(
@@ -90,7 +86,6 @@ WEIGHTS: Mapping[str, Published] = {
         ),
         preprocessing=_photo(),
         licence="bsd-3-clause",
-        accuracy=69.758,
     ),
     "resnet50": Published(
         file=HubFile(
@@ -100,14 +95,12 @@ WEIGHTS: Mapping[str, Published] = {
         ),
         preprocessing=_photo(),
         licence="bsd-3-clause",
-        accuracy=76.130,
     ),
     # torchvision turns normalised images into those of Inception (its transform_input), which pixels in -1..1 are.
     "googlenet": Published(
         file=WebFile(url=f"{_TORCHVISION}/googlenet-1378be20.pth"),
         preprocessing=_photo(mean=HALF, std=HALF),
         licence="bsd-3-clause",
-        accuracy=69.778,
     ),
     "xception": Published(
         file=WebFile(url=f"{_TIMM}/v0.1-cadene/xception-43020ad28.pth"),

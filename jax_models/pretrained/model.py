@@ -25,6 +25,7 @@ from jax_models.evaluation import FEW, predict_probabilities
 from jax_models.output import prepare_folder, write_bytes, write_text
 from jax_models.pretrained.card import model_card
 from jax_models.pretrained.preprocessing import Preprocessing
+from jax_models.recipes import tuples
 from jax_models.registry import MODELS
 from jax_models.training.state import Network, Variables, take_apart
 from jax_models.weight_files import arrays_of, filled, load_weights, weights_bytes
@@ -164,7 +165,7 @@ def load(folder: Path) -> PretrainedModel:
     """
     config = _read_config(folder)
     try:
-        architecture = {name: _tuples(value) for name, value in config["architecture"].items()}
+        architecture = {name: tuples(value) for name, value in config["architecture"].items()}
         preprocessing = Preprocessing.from_fields(config["preprocessing"])
         name, classes = str(config["name"]), tuple(map(str, config["classes"]))
         check_choice("family", config["family"], MODELS)
@@ -213,10 +214,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder / CONFIG} is damaged or of another version ({error})") from error
     return config
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _evaluated(model: Any) -> Any:

@@ -7,9 +7,10 @@ import pytest
 from report_rows import TEST_IMAGES, make_failure, make_row, make_rows
 
 from benchmarks.report.notes import notes
-from benchmarks.report.significance import interval, margin
+from benchmarks.report.significance import margin
 from benchmarks.report.summary import summarise
 from jax_models.errors import UsageError
+from jax_models.evaluation import wilson_interval
 
 
 def test_seeds_of_one_setting_are_averaged():
@@ -84,7 +85,7 @@ def test_a_row_that_is_not_ours_is_named():
 
 
 def test_margin_of_one_seed_is_newcombes_interval():
-    low, high = interval(0.8, TEST_IMAGES)
+    low, high = wilson_interval(0.8, TEST_IMAGES)
     assert (low, high) == pytest.approx((0.7920, 0.8077), abs=1e-4)
     assert margin(0.8, TEST_IMAGES, spreads=[(1, None)] * 7) == pytest.approx(math.hypot(0.8 - low, high - 0.8))
 
