@@ -78,6 +78,26 @@ def global_avg_pool(features: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     return features.mean(axis=(1, 2), dtype=jnp.float32).astype(features.dtype)
 
 
+def adaptive_avg_pool(features: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:
+    """Means of `size` x `size` windows that cover the image evenly, and overlap where they must, as PyTorch has them.
+
+    An image that is smaller than the grid is repeated; one of its size is returned as it is.
+    """
+    if features.shape[1:3] == (size, size):
+        return features
+    rows, columns = (_means_of_windows(length, size) for length in features.shape[1:3])
+    means = jnp.einsum("bhwc,yh,xw->byxc", features, rows, columns, preferred_element_type=jnp.float32)
+    return means.astype(features.dtype)
+
+
+def _means_of_windows(length: int, count: int) -> Float[np.ndarray, "count length"]:
+    """Row i takes the mean from position floor(i length / count) to ceil((i + 1) length / count)."""
+    starts = np.arange(count) * length // count
+    ends = -(-np.arange(1, count + 1) * length // count)
+    inside = (starts[:, None] <= np.arange(length)) & (np.arange(length) < ends[:, None])
+    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
 class Linear(nnx.Linear):
     """A dense layer with bias; `kernel_init` is `lecun_normal` for logits and `he_fan_in` before a ReLU."""
 

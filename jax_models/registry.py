@@ -5,7 +5,7 @@ types, small enough for two CPU cores: fewer channels, hidden units and repeats,
 no dropout, since a few epochs leave nothing to regularise. LeNet-5 stays as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +30,8 @@ class ModelSpec:
     """One family: how to build it and where it comes from.
 
     `paper` is "Title, authors"; `arxiv` is None where the paper is not there; `presets` maps a preset's name to the
-    constructor's keyword arguments, `imagenet` the name of a network with published ImageNet weights to those.
+    constructor's keyword arguments, `imagenet` the name of a network with published ImageNet weights to those, the
+    smallest network first.
     """
 
     title: str
@@ -70,7 +71,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                     "stem_stride": 4,
                     "stem_padding": 2,
                     "pool_size": 3,
-                    "image_size": 224,
+                    "grid_size": 6,
                 }
             },
         ),
@@ -85,7 +86,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "quick": {"channels": (36, 68, 132, 192, 192), "repeats": (2, 2, 2, 1, 1), "stem_stride": 2},
             },
             imagenet={
-                "vgg16_bn": {"conv_bias": True, "hidden": (4096, 4096), "dropout_rate": 0.5, "image_size": 224},
+                "vgg16_bn": {"conv_bias": True, "hidden": (4096, 4096), "dropout_rate": 0.5, "grid_size": 7},
             },
         ),
         "resnet18": ModelSpec(
@@ -174,10 +175,25 @@ def family_of(name: str) -> str:
         UsageError: there is none of that name; the message lists what there is.
     """
     if name in MODELS and not MODELS[name].imagenet:
-        reason = f"{MODELS[name].title} has no ImageNet weights: nobody has published any"
-        raise UsageError(f"{reason}; choose from: {', '.join(list_models(pretrained=IMAGENET))}")
+        raise UsageError(_no_imagenet_weights(name, list_models(pretrained=IMAGENET)))
     check_choice("ImageNet model", name, list_models(pretrained=IMAGENET))
     return next(family for family, spec in MODELS.items() if name in spec.imagenet)
+
+
+def imagenet_network(family: str) -> str:
+    """The smallest network of a family that has ImageNet weights.
+
+    Raises:
+        UsageError: there is none; the message lists the families that have one.
+    """
+    if not MODELS[family].imagenet:
+        raise UsageError(_no_imagenet_weights(family, [name for name, spec in MODELS.items() if spec.imagenet]))
+    return next(iter(MODELS[family].imagenet))
+
+
+def _no_imagenet_weights(family: str, others: Iterable[str]) -> str:
+    title = MODELS[family].title
+    return f"{title} has no ImageNet weights: nobody has published any; choose from: {', '.join(others)}"
 
 
 def create_model(

@@ -31,7 +31,7 @@ def alexnet(w: Weights, x: Tensor) -> Tensor:
         x = conv(w, f"features.{place}", x, stride=stride, padding=padding).relu()
         x = F.max_pool2d(x, 3, 2) if pool else x
     x = F.max_pool2d(conv(w, "features.10", x, padding=1).relu(), 3, 2)
-    x = linear(w, "classifier.1", x).relu()
+    x = linear(w, "classifier.1", F.adaptive_avg_pool2d(x, 6)).relu()
     return linear(w, "classifier.6", linear(w, "classifier.4", x).relu())
 
 
@@ -44,6 +44,7 @@ def vgg16_bn(w: Weights, x: Tensor) -> Tensor:
         x = F.max_pool2d(x, 2)
         place += 1
     of_timm = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
+    x = F.adaptive_avg_pool2d(x, 7)
     first, second, last = of_timm if "head.fc.weight" in w else ("classifier.0", "classifier.3", "classifier.6")
     return linear(w, last, linear(w, second, linear(w, first, x).relu()).relu())
 
