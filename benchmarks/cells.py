@@ -10,7 +10,6 @@ Cells run side by side, each on its own share of the cores (see `benchmarks.shar
 
 import collections
 import contextlib
-import dataclasses
 import datetime
 import json
 import os
@@ -58,10 +57,7 @@ def cell_environment(platform: str, *, side_by_side: int = 1) -> dict[str, str]:
 
 def identity(config: TrainConfig) -> Row:
     """The fields by which a row is known, the same whether the cell finished or failed."""
-    names = ("model", "dataset", "preset", "seed", "epochs", "batch_size")
-    fields = {name: getattr(config, name) for name in names}
-    settings = {"architecture": dict(config.architecture), "recipe": dataclasses.asdict(config.recipe)}
-    return {"cell": config.cell, **fields, **settings, "recipe_hash": config.recipe_hash}
+    return {"cell": config.cell, **config.to_fields(), "recipe_hash": config.recipe_hash}
 
 
 def log_path(out: Path, cell: str) -> Path:

@@ -20,10 +20,11 @@ from jax_models.data import DATASETS, list_datasets, load_dataset
 from jax_models.data.dataset import VALIDATION_FRACTION
 from jax_models.errors import RunError, UsageError, run_cli
 from jax_models.output import locked, prepare_folder
-from jax_models.recipes import TrainConfig, resolve_config
-from jax_models.registry import list_models
+from jax_models.pretrained import imagenet
+from jax_models.recipes import ARMS, TrainConfig, resolve_config
+from jax_models.registry import IMAGENET, MODELS, imagenet_network, list_models
 
-PRESETS = ("quick", "full")
+PRESETS = tuple(ARMS)
 PROJECT = "classic-architectures"  # in an experiment tracker
 LARGEST_SMALL_BATCH = 128  # with the quick preset it fits into `benchmarks.shares.MEMORY_OF_A_CELL`
 
@@ -41,6 +42,7 @@ what lands in OUT:
   runs.jsonl            one line per cell with all its measurements, written as soon as the cell ends
   table.md, table.csv   one row per family and data set: mean, standard deviation and n of each metric
   pairs.csv             every two families of a data set: their difference, its tests, and what it establishes
+  gains.csv             with --init: what the published weights bring, likewise
   figures/, report.html the same to look at; report.html is one file that can be mailed
   predictions/          what each run says of every validation and test image, a byte per class
   weights/              each run's trained weights, as safetensors
@@ -49,7 +51,7 @@ what lands in OUT:
 
 A sweep that was stopped goes on where it was: type the same command again. Finished cells are kept, failed ones are
 tried again, and a cell that was at work goes on after its last whole epoch. Ctrl-C waits for that epoch's end; a second
-one does not. A cell is known by model, data set, preset, seed, epochs, batch size, recipe and architecture.
+one does not. A cell is known by model, data set, preset, seed, epochs, batch size, recipe, architecture and weights.
 
 examples:
   python -m benchmarks.compare                                       everything; under half an hour on two CPU cores
@@ -59,6 +61,8 @@ examples:
   python -m benchmarks.compare --preset full --out results/full      the papers' widths; wants a GPU
   python -m benchmarks.compare --launcher ray --ray-address 10.0.0.5:6379
                                                                      over the machines of a Ray cluster
+  python -m benchmarks.compare --init imagenet --models resnet18 --datasets cifar10
+                                                                     what ImageNet's weights bring, beside from scratch
   python -m benchmarks.compare --in-depth                            robustness, attacks, saliency and more, too
   python -m benchmarks.compare --fresh                               moves old results to OUT/old-DATE, starts anew
 
@@ -74,13 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         RunError: the sweep could not run, or some of its cells failed.
     """
     options = _parser().parse_args(arguments)
-    models = choose(options.models, list_models(), kind="model")
+    models = _models(options)
     datasets = choose(options.datasets, list_datasets(), kind="data set")
     console = Console()
     cluster = _cluster(options, console)
     preset = options.preset or ("quick" if _platform(cluster) == "cpu" else "full")
-    wanted = plan(models, datasets, preset=preset, options=options)
-    out = options.out or Path("results") / preset
+    wanted = plan(models, datasets, presets=ARMS[preset] if options.init else (preset,), options=options)
+    out = options.out or Path("results") / (f"{preset}-{options.init}" if options.init else preset)
     tracker = open_tracker(options.track, out=out, project=PROJECT) if options.track else None
     prepare_folder(out)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to end is like Ctrl-C: end in order
@@ -106,8 +110,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _models(options: argparse.Namespace) -> list[str]:
+    """The families that the user wants; with ImageNet's weights all are those that have some."""
+    models = choose(options.models, list_models(), kind="model")
+    if not options.init:
+        return models
+    if models == list(list_models()):
+        return [model for model in models if MODELS[model].imagenet]
+    for model in models:
+        imagenet_network(model)
+    return models
+
+
 def plan(
-    models: Sequence[str], datasets: Sequence[str], *, preset: str, options: argparse.Namespace
+    models: Sequence[str], datasets: Sequence[str], *, presets: Sequence[str], options: argparse.Namespace
 ) -> list[TrainConfig]:
     """The cells of a sweep in the order they run: one seed of everything before the next seed.
 
@@ -119,6 +135,7 @@ def plan(
         for seed in range(options.seeds)
         for dataset in datasets
         for model in models
+        for preset in presets
     ]
     for config in wanted:
         images = round(DATASETS[config.dataset].sizes["train"] * (1 - VALIDATION_FRACTION))
@@ -144,7 +161,8 @@ def sweep(
     They run on this machine, or on those of a cluster. Returns the cells that failed, with their errors.
 
     Raises:
-        RunError: a data set cannot be had, or a row cannot be written.
+        UsageError: published weights need a package that is not installed.
+        RunError: a data set or published weights cannot be had, or a row cannot be written.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; cells at work have saved the epoch that they were in.
     """
     rows = results.read_rows(out)
@@ -158,8 +176,12 @@ def sweep(
         places = share.places
         run = partial(cluster.run_cells, share=share, out=out, data_dir=data_dir)
     else:
+        # What is missing is fetched and checked here, once, where progress can be seen.
+        variants = [config.variant for config in todo if config.variant]
+        for network in dict.fromkeys(variant.network for variant in variants if variant.weights):
+            imagenet.fetch(network)
         for dataset in dict.fromkeys(config.dataset for config in todo):
-            load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
+            load_dataset(dataset, data_dir=data_dir)
         platform = provenance.default_platform()
         shares = equal_shares(jobs) if jobs else default_shares(platform, small_cells=small_cells)
         places = len(shares)
@@ -275,6 +297,12 @@ def _parser() -> Parser:
         choices=PRESETS,
         help="quick: small versions for a CPU; full: the papers' widths (default by device)",
     )
+    add(
+        "--init",
+        choices=(IMAGENET,),
+        help="networks made for ImageNet in the families' place, fine-tuned from their published weights and, beside "
+        "that, trained from scratch; quick: on images of 64 pixels a side, full: on those that they were made for",
+    )
     add("--models", **names, help="families, separated by spaces or commas (default: all)")
     add("--datasets", **names, help="data sets, separated likewise (default: all)")
     add(
@@ -286,7 +314,12 @@ def _parser() -> Parser:
     )
     add("--epochs", type=positive, metavar="N", help="passes over the training images (default: the recipe's)")
     add("--batch-size", type=positive, metavar="N", help="images per step, over all devices (default: the recipe's)")
-    add("--out", type=Path, metavar="DIR", help="folder for the results (default: results/PRESET)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the results (default: results/PRESET; with --init imagenet results/PRESET-imagenet)",
+    )
     add(
         "--data-dir",
         type=Path,

@@ -29,8 +29,9 @@ USUAL_COST = 2.6  # of a family that is not in the table
 
 
 def title(config: TrainConfig) -> str:
-    """A cell in words, for example "ResNet-18 on CIFAR-10, seed 0"."""
-    return f"{MODELS[config.model].title} on {DATASETS[config.dataset].title}, seed {config.seed}"
+    """A cell in words, for example "ResNet-18 on CIFAR-10, seed 0", or "... on CIFAR-10 from ImageNet, seed 0"."""
+    start = "" if config.variant is None else " from ImageNet" if config.variant.weights else " from scratch"
+    return f"{MODELS[config.model].title} on {DATASETS[config.dataset].title}{start}, seed {config.seed}"
 
 
 class TimeEstimate:

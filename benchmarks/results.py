@@ -23,7 +23,7 @@ TORN = "runs.jsonl.torn"
 
 OWN_ENTRIES = (
     *(ROWS, TORN, "table.md", "table.csv", "report.html", "figures", "logs"),
-    *("pairs.csv", "versions.csv", "predictions", "weights", "checkpoints", "derived", "tracking"),
+    *("pairs.csv", "gains.csv", "versions.csv", "predictions", "weights", "checkpoints", "derived", "tracking"),
 )
 """What a sweep writes into its folder. `set_aside` moves these and nothing else: the folder may hold others."""
 

@@ -3,7 +3,6 @@
 A row names its files by path and sha256, so that a reader can tell whether a file is the one that was measured.
 """
 
-import dataclasses
 import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
@@ -55,7 +54,7 @@ def save_weights(out: Path, config: TrainConfig, model: nnx.Module, *, scores: M
     Raises:
         RunError: the file cannot be written.
     """
-    description = {"kind": "vision", **dataclasses.asdict(config), **scores}
+    description = {"kind": "vision", **config.to_fields(), **scores}
     data = weights_bytes(arrays_of(model), description)
     return _save(out, Path(WEIGHTS) / f"{file_name(config.cell)}.safetensors", data)
 

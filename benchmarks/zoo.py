@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
     Raises:
-        UsageError: a wrong option, no finished cell there, or a folder that cannot be written.
+        UsageError: a wrong option, no finished cell there, networks that were made for ImageNet, or a folder that
+            cannot be written.
         RunError: weights or predictions are missing or damaged, or the data cannot be had.
     """
     parser = Parser(prog="python -m benchmarks.zoo", description=DESCRIPTION, epilog=EPILOG)
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = read_rows(options.out)
     if not rows:
         raise UsageError(f"no finished cell in {options.out}: give a folder that benchmarks.compare wrote")
+    if any("variant" in row for row in rows):
+        raise UsageError(f"{options.out} is of --init imagenet: a zoo holds the families' own networks")
     zoo = options.to or options.out / "zoo"
     use_compilation_cache()
     table = Table(box=box.SIMPLE_HEAD, title="Test accuracy in %", title_justify="left")

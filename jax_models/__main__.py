@@ -111,7 +111,7 @@ def describe(config: TrainConfig, fitted: FitResult, *, validation: Evaluation, 
     measured = {name: getattr(fitted, name) for name in costs}
     return {
         "cell": config.cell,
-        **dataclasses.asdict(config),
+        **config.to_fields(),
         **{name: value if math.isfinite(value) else None for name, value in measured.items()},
         "validation": validation.metrics,
         "test": test.metrics,

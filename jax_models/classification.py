@@ -14,12 +14,14 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from jax_models.adapted import COLOURS, Adapted, with_new_head
 from jax_models.compilation import jit, use_compilation_cache
 from jax_models.data import Dataset, DatasetSpec
 from jax_models.data.augment import normalize, take_augmented
 from jax_models.data.batches import pad_to_image_size, shuffled_batches
 from jax_models.errors import UsageError
 from jax_models.evaluation import cross_entropy, predict_probabilities
+from jax_models.pretrained import imagenet
 from jax_models.recipes import Recipe, TrainConfig
 from jax_models.registry import MODELS
 from jax_models.training.checkpoint import Checkpoints
@@ -76,6 +78,7 @@ def fit(
     *,
     start: nnx.Module | None = None,
     head_only: bool = False,
+    stage: int = 0,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     checkpoint_dir: Path | None = None,
@@ -87,19 +90,25 @@ def fit(
     devices of all. With `checkpoint_dir`, every epoch is saved there, and a run that finds its own checkpoints goes on
     from the last one; on a CPU to the same weights bit for bit.
 
+    Where the configuration names published weights, they get a new last layer, which the first half of the epochs,
+    rounded down, trains alone (the rest is frozen, batch statistics included); the others train all of the network.
+
     Args:
         start: a network to go on from, of the configuration's architecture; it is left as it is. Without it the weights
-            are drawn.
+            are drawn, or the published ones.
         head_only: leaves all but the last layer as it is, batch statistics included: a linear probe.
+        stage: counts trainings that follow each other from 0; each has its own order and augmentation.
         on_epoch: called with each finished epoch's record.
         on_step: called with (steps done, steps in all) after each step.
 
     Raises:
         UsageError: the batch is larger than the split or does not divide among the processes, these were asked for
             different runs, or the checkpoints are of another run.
-        RunError: a checkpoint is damaged or cannot be written.
+        RunError: a checkpoint is damaged or cannot be written, or published weights cannot be had.
         Diverged: the loss is no longer finite.
     """
+    if start is None and config.variant and config.variant.weights:
+        return _fine_tune(config, dataset, on_epoch=on_epoch, on_step=on_step, checkpoint_dir=checkpoint_dir)
     use_compilation_cache()
     check_same(config.cell)
     count = len(dataset.train.labels)
@@ -110,7 +119,8 @@ def fit(
 
     tx = make_optimizer(config.recipe)
     tx = of_head_only(tx) if head_only else tx
-    key_init, key_order, key_steps = jax.random.split(jax.random.key(config.seed), 3)
+    key = jax.random.key(config.seed)
+    key_init, key_order, key_steps = jax.random.split(jax.random.fold_in(key, stage) if stage else key, 3)
     model = new_model(config, dataset.spec, rngs=nnx.Rngs(key_init)) if start is None else start
     network, params, batch_stats = take_apart(model)
     if start is not None:  # the step takes over the arrays that it is given
@@ -169,6 +179,57 @@ def fit(
     )
 
 
+def _fine_tune(
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    on_epoch: OnEpoch | None,
+    on_step: OnStep | None,
+    checkpoint_dir: Path | None,
+) -> FitResult:
+    """Trains a new last layer on published weights, then all of it; told and returned as one run.
+
+    The time of a step is that of the last stage.
+    """
+    assert config.variant is not None
+    published = imagenet.network(config.variant.network)
+    fresh = with_new_head(published, len(dataset.spec.classes), rngs=nnx.Rngs(config.seed))
+    steps, frozen = len(dataset.train) // config.batch_size, config.epochs // 2
+    history: list[EpochRecord] = []
+
+    def train(model: nnx.Module, stage: int, *, epochs: int) -> FitResult:
+        before = len(history)
+
+        def counted(record: EpochRecord) -> EpochRecord:
+            return dataclasses.replace(record, epoch=before + record.epoch)
+
+        result = fit(
+            dataclasses.replace(config, epochs=epochs),
+            dataset,
+            start=model,
+            head_only=stage == 0,
+            stage=stage,
+            on_epoch=lambda record: on_epoch(counted(record)) if on_epoch else None,
+            on_step=lambda done, _: on_step(before * steps + done, config.epochs * steps) if on_step else None,
+            checkpoint_dir=checkpoint_dir / f"stage{stage}" if checkpoint_dir else None,
+        )
+        history.extend(map(counted, result.history))
+        return result
+
+    results: list[FitResult] = []
+    model: nnx.Module = Adapted(fresh, config.variant, dataset.spec)
+    for stage, epochs in enumerate((frozen, config.epochs - frozen)):
+        if epochs:
+            results.append(train(model, stage, epochs=epochs))
+            model = results[-1].model
+    return dataclasses.replace(
+        results[-1],
+        history=history,
+        compile_seconds=sum(result.compile_seconds for result in results),
+        train_seconds=sum(result.train_seconds for result in results),
+    )
+
+
 def make_train_step(
     network: Network,
     tx: optax.GradientTransformation,
@@ -214,8 +275,11 @@ def make_train_step(
 
 def new_model(config: TrainConfig, spec: DatasetSpec, *, rngs: nnx.Rngs) -> nnx.Module:
     """The untrained network of a configuration, in training mode."""
-    constructor = MODELS[config.model].constructor
-    return constructor(len(spec.classes), in_channels=spec.shape[-1], rngs=rngs, **config.architecture)
+    channels = COLOURS if config.variant else spec.shape[-1]
+    network = MODELS[config.model].constructor(
+        len(spec.classes), in_channels=channels, rngs=rngs, **config.architecture
+    )
+    return Adapted(network, config.variant, spec) if config.variant else network
 
 
 def compute_dtype(device: Any) -> Any:

@@ -70,9 +70,10 @@ def predict_probabilities(
 
     The batches are split over the devices that hold the parameters; if those are of several processes, all must call
     this with the same images, and all get the answers to all of them. Without `batch_size` they have 500 images, or 32
-    of more than 64 pixels a side.
+    where the network works on more than 64 pixels a side.
     """
-    size = batch_size or (FEW if max(images.shape[1:3]) > LARGEST_OF_MANY else BATCH_SIZE)
+    pixels = network.image_size or max(images.shape[1:3])
+    size = batch_size or (FEW if pixels > LARGEST_OF_MANY else BATCH_SIZE)
     predict = _predictor()
     mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
     placement = jax.tree.leaves(params)[0].sharding

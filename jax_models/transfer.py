@@ -12,13 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from jax_models.adapted import with_new_head
 from jax_models.classification import FitResult, fit
 from jax_models.command_line import Parser, not_negative, positive
 from jax_models.data import Dataset, list_datasets, load_dataset
 from jax_models.data.folders import PREFIX, load_folder
 from jax_models.errors import UsageError, run_cli
 from jax_models.evaluation import Evaluation, evaluate, wilson_interval
-from jax_models.layers import Linear
 from jax_models.output import locked, prepare_folder
 from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
 from jax_models.pretrained.model import digest_of
@@ -118,21 +118,14 @@ def transfer(
         with console.status(f"{step}: {length} epochs") if console else contextlib.nullcontext():
             return fit(config(recipe, length), dataset, checkpoint_dir=out / "checkpoints" / step, **options)
 
-    fresh = with_new_head(start.model, len(dataset.spec.classes), seed=seed)
+    fresh = with_new_head(start.model, len(dataset.spec.classes), rngs=nnx.Rngs(seed))
     first = -(-epochs // 2)
     head = trained("head", HEAD, first, start=fresh, head_only=True)
-    tuned = trained("all", WHOLE, max(1, epochs - first), start=head.model)
+    tuned = trained("all", WHOLE, max(1, epochs - first), start=head.model, stage=1)
     probe = trained("probe", HEAD, epochs, start=fresh, head_only=True)
     scratch = trained("scratch", WHOLE, epochs)
     judged = [evaluate(one.model, dataset.test, dataset.spec) for one in (probe, tuned, scratch)]
     return Transfer(*judged, network=_network(start, tuned.model, judged[1], dataset))
-
-
-def with_new_head(model: nnx.Module, num_classes: int, *, seed: int) -> nnx.Module:
-    """A copy of a network whose last layer is drawn anew, for another number of classes."""
-    copy: Any = nnx.clone(model)
-    copy.head = Linear(copy.head.kernel.shape[0], num_classes, rngs=nnx.Rngs(seed))
-    return copy
 
 
 def _network(start: PretrainedModel, model: nnx.Module, judged: Evaluation, dataset: Dataset) -> PretrainedModel:

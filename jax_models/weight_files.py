@@ -22,6 +22,13 @@ KEY = "description"  # in the metadata, which holds texts only
 Module = TypeVar("Module", bound=nnx.Module)
 
 
+def tuples(value: Any) -> Any:
+    """A value out of a description in JSON, with tuples for its lists."""
+    if isinstance(value, dict):
+        return {name: tuples(entry) for name, entry in value.items()}
+    return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
+
+
 def arrays_of(model: nnx.Module) -> dict[str, np.ndarray]:
     """All arrays of a module by name: parameters and batch statistics."""
     return {name: np.asarray(leaf) for name, leaf in named_leaves(model).items()}

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.summary import Summary, Sweep
+from jax_models.recipes import ARMS
 
 
 def notes(summary: Summary) -> list[str]:
     """Sentences about mixed presets, settings, seeds, devices and versions, and about missing or failed cells."""
     found = []
-    if len(summary.sweeps) > 1:
+    if len(summary.sweeps) > 1 and {sweep.preset for sweep in summary.sweeps} not in map(set, ARMS.values()):
         names = " and ".join(sweep.preset for sweep in summary.sweeps)
         found.append(
             f"This folder mixes the presets {names}: they are shown apart, never averaged, never ranked together."

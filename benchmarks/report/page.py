@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from benchmarks.report import depth, pairs, wording
 from benchmarks.report.figures import plots
+from benchmarks.report.gains import HEADINGS, TITLE, gain_lines, gain_note, gains
 from benchmarks.report.groups import Group, dataset_title, model_title
 from benchmarks.report.notes import notes
 from benchmarks.report.panels import colour
@@ -20,6 +21,7 @@ from benchmarks.report.tables import COLUMNS, accuracy_cell, cost_note, failed_c
 from jax_models.registry import MODELS
 
 TEMPLATE = "template.html.j2"
+SHADES = ("better", "worse", "equivalent")  # verdicts that a cell is coloured by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,19 @@ def html_page(summary: Summary) -> str:
         notes=notes(summary),
         sweeps=[_sweep(sweep) for sweep in summary.sweeps],
         papers=[(spec.title, spec.paper, spec.year, spec.arxiv) for name, spec in MODELS.items() if name in models],
+        gains=_gains(summary),
         failed=[failed_cell(row) for row in summary.failed],
         **_origins(summary.rows),
     )
+
+
+def _gains(summary: Summary) -> dict[str, Any] | None:
+    found = gains(summary)
+    lines = [
+        (colour(one.after.model), one.verdict if one.verdict in SHADES else "open", line)
+        for one, line in zip(found, gain_lines(found), strict=True)
+    ]
+    return {"title": TITLE, "headings": HEADINGS, "lines": lines, "note": gain_note(found)} if found else None
 
 
 def _sweep(sweep: Sweep) -> dict[str, Any]:

@@ -27,11 +27,10 @@ def recipe_tables(sweep: Sweep) -> dict[str, Any]:
 
 
 def _setting(group: Group) -> dict[str, str]:
-    recipe = group.rows[0].get("recipe") or {}
-    return {
-        name: _text(value)
-        for name, value in ({"epochs": group.epochs, "batch_size": group.batch_size} | recipe).items()
-    }
+    row = group.rows[0]
+    variant = {name: value for name, value in (row.get("variant") or {}).items() if name in ("network", "image_size")}
+    settings = {"epochs": group.epochs, "batch_size": group.batch_size, **variant, **(row.get("recipe") or {})}
+    return {name: _text(value) for name, value in settings.items()}
 
 
 def _text(value: Any) -> str:

@@ -214,4 +214,4 @@ def _in_order(names: set[str], catalog: Iterable[str]) -> tuple[str, ...]:
 
 
 def _preset_order(preset: str) -> tuple[bool, str]:
-    return preset != "quick", preset
+    return not preset.startswith("quick"), preset

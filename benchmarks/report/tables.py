@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from benchmarks.report import depth, pairs, wording
+from benchmarks.report.gains import HEADINGS, TITLE, gain_lines, gain_note, gains
 from benchmarks.report.groups import COSTS, METRICS, Group, dataset_title, model_title
 from benchmarks.report.notes import notes
 from benchmarks.report.summary import Summary, Sweep
@@ -66,6 +67,8 @@ def markdown_table(summary: Summary) -> str:
         parts.append(wording.method_note(sweep))
         if sweep.comparisons:
             parts.append(pairs.NOTE)
+    if found := gains(summary):
+        parts += [f"## {TITLE}", _pipe_table(gain_lines(found), list(HEADINGS)), gain_note(found)]
     if summary.failed:
         headings = ["model", "data set", "preset", "seed", "status", "error"]
         lines = [[_cell(value) for value in failed_cell(row)] for row in summary.failed]

@@ -8,10 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.report import wording
+from benchmarks.report.gains import HEADINGS, TITLE, gain_lines, gain_note, gains
 from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.notes import notes
 from benchmarks.report.summary import Summary, Sweep
 from benchmarks.report.tables import accuracy_cell, failed_cell, grid_costs
+from benchmarks.report.versions import STYLES, Change
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -25,6 +27,11 @@ def print_summary(summary: Summary, console: Console) -> None:
             console.print(_indented(_rich_finding(sweep, dataset)))
         if line := wording.ranks_line(sweep):
             console.print(_indented(Text(line, style="dim")))
+    if found := gains(summary):
+        console.print()
+        console.print(_indented(Text(TITLE, style="bold")))
+        console.print(_indented(_rich_gains(found), columns=1))
+        console.print(_indented(Text(gain_note(found), style="dim")))
     for note in notes(summary):
         console.print(_indented(Text(f"! {note}", style="yellow")))
     for row in summary.failed:
@@ -54,6 +61,19 @@ def _rich_grid(sweep: Sweep) -> Table:
             cells.append(Text(f"★ {text}" if best else text, style="bold green" if best else ""))
         params, _, seconds = grid_costs(sweep, model)
         table.add_row(model_title(model), *cells, *((params, seconds) if costs else ()))
+    return table
+
+
+def _rich_gains(found: list[Change]) -> Table:
+    """Without intervals and times, for which a terminal has no room."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    shown = [heading for heading in HEADINGS if heading not in ("95 % interval", "training time")]
+    for heading in shown:
+        justify = "left" if heading in (HEADINGS[0], HEADINGS[-1]) else "right"
+        table.add_column(heading[0].upper() + heading[1:], justify=justify, no_wrap=True)
+    for one, line in zip(found, gain_lines(found), strict=True):
+        cells: dict[str, str] = dict(zip(HEADINGS, line, strict=True))
+        table.add_row(*(cells[heading].replace(" ± ", "±") for heading in shown), style=STYLES[one.verdict])
     return table
 
 

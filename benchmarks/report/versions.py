@@ -68,6 +68,11 @@ def compare_versions(before: Summary, after: Summary) -> list[Change]:
     ]
     if not cells:
         raise UsageError("the two folders have no cell in common: nothing can be compared")
+    return compare_cells(cells)
+
+
+def compare_cells(cells: Sequence[tuple[Group, Group]]) -> list[Change]:
+    """What is different after, cell by cell of (before, after), with verdicts that are corrected for their number."""
     comparisons = [_comparison(old, new) for old, new in cells]
     different = holm([one.p_value if one else nan for one in comparisons])
     equivalent = holm([one.equivalence_p_value(EQUIVALENCE_MARGIN) if one else nan for one in comparisons])
@@ -85,7 +90,7 @@ def print_versions(changes: Sequence[Change], console: Console) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Verdict")
     for change in changes:
-        ratios = (f"×{ratio:.2f}" if ratio == ratio else wording.DASH for ratio in map(change.ratio, COSTS))
+        ratios = (wording.ratio(change.ratio(cost)) for cost in COSTS)
         interval = wording.DASH
         if change.comparison:
             interval = " ".join(map(signed, change.comparison.interval))

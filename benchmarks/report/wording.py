@@ -50,6 +50,11 @@ def _three_digits(value: float) -> str:
     return f"{value:.{max(0, 2 - floor(log10(value * 1.0005)))}f}"
 
 
+def ratio(value: float) -> str:
+    """How many times a cost: "×1.25"; NaN is a dash."""
+    return DASH if isnan(value) else f"×{value:.2f}"
+
+
 def whole(value: float) -> str:
     """A count without digits after the point: "1,763"."""
     return DASH if isnan(value) else f"{value:,.0f}"

@@ -4,18 +4,20 @@ from pathlib import Path
 
 from benchmarks.report import wording
 from benchmarks.report.figures import NAMES, plots
+from benchmarks.report.gains import gains
 from benchmarks.report.page import html_page
 from benchmarks.report.pairs import pairs_csv
 from benchmarks.report.render import png
 from benchmarks.report.summary import Summary, Sweep
 from benchmarks.report.tables import csv_table, markdown_table
+from benchmarks.report.versions import versions_csv
 from jax_models.output import write_bytes
 
 FIGURES = "figures"
 
 
 def write_report(summary: Summary, out: Path) -> None:
-    """Writes `table.csv`, `pairs.csv`, `table.md`, `report.html` and `figures/*.png` into `out`.
+    """Writes `table.csv`, `pairs.csv`, `table.md`, `report.html` and `figures/*.png` into `out`, `gains.csv` if any.
 
     The same runs give the same files. Each file is replaced in one step, and figures of an earlier report that this one
     does not have are removed. Where rows have several presets, a figure's name ends in its preset.
@@ -36,6 +38,8 @@ def write_report(summary: Summary, out: Path) -> None:
             path.unlink()
     write_bytes(out / "table.csv", csv_table(summary).encode())
     write_bytes(out / "pairs.csv", pairs_csv(summary).encode())
+    if found := gains(summary):
+        write_bytes(out / "gains.csv", versions_csv(found).encode())
     write_bytes(out / "table.md", markdown_table(summary).encode())
     write_bytes(out / "report.html", html_page(summary).encode())
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flax import nnx
+
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained.from_torch import download, from_torch, load_state_dict, torch_cache
 from jax_models.pretrained.model import PretrainedModel
@@ -56,6 +58,12 @@ class Published:
     file: HubFile | WebFile
     preprocessing: Preprocessing
     licence: str
+
+    @property
+    def source(self) -> str:
+        """Where the file comes from, pinned: a repository and its commit, or an address with a part of the sha256."""
+        file = self.file
+        return f"{file.repo}@{file.revision[:7]}" if isinstance(file, HubFile) else file.url
 
 
 def _photo(*, image_size: int = 224, resize: int = 256, interpolation: str = "bilinear", mean=MEAN, std=STD) -> Any:
@@ -133,7 +141,7 @@ def load(name: str, *, file: Path | None = None) -> PretrainedModel:
     """
     family = family_of(name)
     published = WEIGHTS[name]
-    model: Any = from_torch(name, load_state_dict(file or _fetched(name, published.file)))
+    model: Any = network(name, file=file)
     return PretrainedModel(
         name=f"{IMAGENET}/{name}",
         family=family,
@@ -141,15 +149,23 @@ def load(name: str, *, file: Path | None = None) -> PretrainedModel:
         model=model,
         classes=_labels(model.head.bias.shape[0]),
         preprocessing=published.preprocessing,
-        about={"source": str(file.name if file else _source(published.file)), "license": published.licence},
+        about={"source": file.name if file else published.source, "license": published.licence},
     )
 
 
-def _source(file: HubFile | WebFile) -> str:
-    return f"{file.repo}@{file.revision[:7]}" if isinstance(file, HubFile) else file.url
+def network(name: str, *, file: Path | None = None) -> nnx.Module:
+    """The network alone, without its classes' names; arguments and errors as for `load`."""
+    return from_torch(name, load_state_dict(file or fetch(name)))
 
 
-def _fetched(name: str, file: HubFile | WebFile) -> Path:
+def fetch(name: str) -> Path:
+    """The file of a network's published weights, from a cache or the network, checked by its sha256.
+
+    Raises:
+        UsageError: a package is missing.
+        RunError: it is damaged or cannot be fetched; the message says which file to put where.
+    """
+    file = WEIGHTS[name].file
     path, address = _from_hub(name, file) if isinstance(file, HubFile) else _from_web(name, file)
     wanted = file.sha256 if isinstance(file, HubFile) else path.stem.rpartition("-")[2]
     with path.open("rb") as content:

@@ -25,10 +25,9 @@ from jax_models.evaluation import FEW, predict_probabilities
 from jax_models.output import prepare_folder, write_bytes, write_text
 from jax_models.pretrained.card import model_card
 from jax_models.pretrained.preprocessing import Preprocessing
-from jax_models.recipes import tuples
 from jax_models.registry import MODELS
 from jax_models.training.state import Network, Variables, take_apart
-from jax_models.weight_files import arrays_of, filled, load_weights, weights_bytes
+from jax_models.weight_files import arrays_of, filled, load_weights, tuples, weights_bytes
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
@@ -165,7 +164,7 @@ def load(folder: Path) -> PretrainedModel:
     """
     config = _read_config(folder)
     try:
-        architecture = {name: tuples(value) for name, value in config["architecture"].items()}
+        architecture = tuples(config["architecture"])
         preprocessing = Preprocessing.from_fields(config["preprocessing"])
         name, classes = str(config["name"]), tuple(map(str, config["classes"]))
         check_choice("family", config["family"], MODELS)

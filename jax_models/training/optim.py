@@ -42,10 +42,13 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def of_head_only(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The same optimiser for the parameters under `head`; the others stay as they are."""
+    """The same optimiser for the parameters under a module `head`; the others stay as they are."""
 
     def labels(params: optax.Params) -> optax.Params:
-        return jax.tree_util.tree_map_with_path(lambda path, _: "head" if path[0].key == "head" else "rest", params)
+        def label(path: tuple, _: object) -> str:
+            return "head" if "head" in jax.tree_util.keystr(path, simple=True, separator="/").split("/") else "rest"
+
+        return jax.tree_util.tree_map_with_path(label, params)
 
     return optax.partition({"head": tx, "rest": optax.set_to_zero()}, labels)
 

@@ -27,10 +27,14 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A module taken apart: the structure in both modes, without its arrays."""
+    """A module taken apart: the structure in both modes, without its arrays.
+
+    `image_size` is pixels a side to which it enlarges the images that it is given; None if it takes them as they are.
+    """
 
     training: nnx.GraphDef
     evaluation: nnx.GraphDef
+    image_size: int | None = None
 
     def apply(
         self, params: Variables, batch_stats: Variables, inputs: jax.Array, *, key: jax.Array
@@ -55,7 +59,7 @@ def take_apart(model: nnx.Module) -> tuple[Network, Variables, Variables]:
     training = nnx.graphdef(model)
     model.eval()
     evaluation, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
-    return Network(training, evaluation), params, batch_stats
+    return Network(training, evaluation, getattr(model, "image_size", None)), params, batch_stats
 
 
 def create_state(

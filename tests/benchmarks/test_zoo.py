@@ -58,6 +58,13 @@ def test_the_lowest_seed_is_rounded_judged_and_written(sweep, tiny, tmp_path, ca
     assert "mnist/lenet5-quick" in shown
 
 
+def test_networks_made_for_imagenet_are_refused(tmp_path):
+    config = resolve_config("resnet18", "mnist", preset="quick-scratch")
+    append_row(tmp_path, make_row("resnet18", "mnist") | cells.identity(config))
+    with pytest.raises(UsageError, match=r"is of --init imagenet: a zoo holds the families' own networks"):
+        zoo.main([str(tmp_path)])
+
+
 def test_a_folder_without_rows_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no finished cell in"):
         zoo.main([str(tmp_path)])

@@ -1,12 +1,13 @@
 """Configurations: which requests are refused and how, and what names a run."""
 
 import dataclasses
+import json
 
 import pytest
 
 from jax_models.data import DATASETS
 from jax_models.errors import UsageError
-from jax_models.recipes import EXCEPTIONS, LENGTHS, Recipe, resolve_config
+from jax_models.recipes import EXCEPTIONS, LENGTHS, VARIANTS, Recipe, TrainConfig, resolve_config
 from jax_models.registry import MODELS
 
 ALL_FIELDS = Recipe(
@@ -26,6 +27,12 @@ ALL_FIELDS = Recipe(
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_has_a_recipe_for_every_data_set_and_preset(model, dataset, preset):
+    if preset in VARIANTS and not MODELS[model].imagenet:
+        with pytest.raises(
+            UsageError, match=r"LeNet-5 has no ImageNet weights: .* choose from: alexnet, vgg16, resnet18"
+        ):
+            resolve_config(model, dataset, preset=preset)
+        return
     config = resolve_config(model, dataset, preset=preset)
     assert (config.model, config.dataset, config.preset, config.seed) == (model, dataset, preset, 0)
     assert config.epochs >= 1
@@ -55,7 +62,7 @@ def test_epochs_batch_size_and_seed_of_the_request_go_before_the_recipes():
     [
         ({"model": "resnet19"}, "unknown model 'resnet19'; choose from: " + " ".join(MODELS)),
         ({"dataset": "svhn"}, "unknown data set 'svhn'; choose from: mnist fashion_mnist cifar10"),
-        ({"preset": "medium"}, "unknown preset 'medium'; choose from: quick full"),
+        ({"preset": "medium"}, "unknown preset 'medium'; choose from: " + " ".join(LENGTHS)),
         ({"epochs": 0}, "epochs is 0; it must be at least 1"),
         ({"epochs": -3}, "epochs is -3; it must be at least 1"),
         ({"seed": 2**32}, "seed is 4294967296; it must be less than 4294967296"),
@@ -67,6 +74,22 @@ def test_a_wrong_request_says_what_is_allowed(request_, message):
     with pytest.raises(UsageError) as error:
         resolve_config(**{"model": "lenet5", "dataset": "mnist", **request_})
     assert str(error.value) == message
+
+
+def test_what_imagenet_weights_bring_is_the_only_difference_between_two_presets():
+    tuned, scratch = (resolve_config("vgg16", "mnist", preset=preset) for preset in ("full-imagenet", "full-scratch"))
+    assert tuned.variant
+    assert tuned.variant.weights
+    assert tuned.variant.image_size == 224
+    assert dataclasses.replace(tuned.variant, weights=None) == scratch.variant
+    assert dataclasses.replace(tuned, preset="full-scratch", variant=scratch.variant) == scratch
+    assert tuned.recipe_hash != scratch.recipe_hash
+
+
+@pytest.mark.parametrize("preset", ["quick", "quick-imagenet", "quick-scratch"])
+def test_a_configuration_comes_back_from_json(preset):
+    config = resolve_config("vgg16", "cifar10", preset=preset)
+    assert TrainConfig.from_fields(json.loads(json.dumps(config.to_fields()))) == config
 
 
 def test_cell_names_the_run():

@@ -10,10 +10,11 @@ from flax import nnx
 from test_data_folders import make_folder
 
 from jax_models import from_pretrained
+from jax_models.adapted import with_new_head
 from jax_models.classification import fit
 from jax_models.errors import UsageError
 from jax_models.pretrained.pictures import read_picture
-from jax_models.transfer import main, with_new_head
+from jax_models.transfer import main
 from jax_models.weight_files import arrays_of
 
 
@@ -49,12 +50,12 @@ def test_a_probe_learns(start):
     """From a network that was fitted to the same images the head alone comes far."""
     config = toy.config(epochs=8, peak_learning_rate=0.05)
     lenet = fit(dataclasses.replace(config, epochs=5), toy.dataset()).model
-    probe = fit(config, toy.dataset(), start=with_new_head(lenet, 4, seed=3), head_only=True)
+    probe = fit(config, toy.dataset(), start=with_new_head(lenet, 4, rngs=nnx.Rngs(3)), head_only=True)
     assert probe.history[-1].validation_accuracy > 0.9
 
 
 def test_a_new_head_has_the_new_classes_and_the_old_trunk(start):
-    fresh = with_new_head(start, 7, seed=0)
+    fresh = with_new_head(start, 7, rngs=nnx.Rngs(0))
     assert fresh.head.kernel.shape[1] == 7
     assert start.head.kernel.shape[1] == 4
     assert {name for name in arrays_of(fresh) if not name.startswith("head")} == {

@@ -20,7 +20,7 @@ def network_file(folder: Path, *, model: str = "lenet5", dataset: str = "mnist",
     spec, config = DATASETS[dataset], resolve_config(model, dataset)
     shapes = nnx.eval_shape(lambda: create_model(model, num_classes=10, in_channels=spec.shape[-1], preset="quick"))
     arrays = {name: array.astype(np.float16) for name, array in random_arrays(shapes).items()}
-    about = {"kind": "vision", **dataclasses.asdict(config), "test": {"accuracy": score}}
+    about = {"kind": "vision", **config.to_fields(), "test": {"accuracy": score}}
     path = folder / f"{model}-{dataset}.safetensors"
     save_weights(path, arrays, about)
     return path
@@ -47,7 +47,7 @@ def network_run(folder: Path) -> nnx.Module:
     """Trains LeNet-5 for two steps as `python -m jax_models` does, checkpoints and all; gives the trained model."""
     config = resolve_config("lenet5", "mnist", epochs=1, batch_size=18)
     fitted = fit(config, few_images(), checkpoint_dir=folder / "checkpoints")
-    result: dict[str, Any] = {"cell": config.cell, **dataclasses.asdict(config), "test": {"accuracy": 0.25}}
+    result: dict[str, Any] = {"cell": config.cell, **config.to_fields(), "test": {"accuracy": 0.25}}
     (folder / "result.json").write_text(json.dumps(result))
     return fitted.model
 

@@ -10,6 +10,7 @@ if __name__ == "__main__":
         tiny.misbehave()
         return tiny.load(name, **options)
 
+    tiny.publish()
     fit = cell_process.fit
     cell_process.load_dataset = load
     cell_process.fit = lambda *arguments, **options: fit(*arguments, **tiny.slowed(options))

@@ -12,6 +12,8 @@ import numpy as np
 
 from jax_models.data import DATASETS, Dataset
 
+JAX_MODELS = str(Path(__file__).parents[2] / "jax_models")  # whose tests have tiny files of data and weights
+
 
 def load(name: str, *, data_dir: str | Path | None = None, progress: bool = True) -> Dataset:
     """Takes `load_dataset`'s place; with TINY_DATA_DIR it prepares random images there, as real data are."""
@@ -54,8 +56,18 @@ def slowed(options: dict[str, Any]) -> dict[str, Any]:
     return options | {"on_step": on_step}
 
 
+def publish() -> None:
+    """With TINY_WEIGHTS, a sha256, ImageNet's ResNet-18 is a small one, and the published file one of that sha256."""
+    if digest := os.environ.get("TINY_WEIGHTS"):
+        sys.path.append(JAX_MODELS)
+        import published
+
+        published.shrink(published.Forever)
+        published.pin(published.Forever, digest)
+
+
 def _prepared(name: str, folder: Path) -> Dataset:
-    sys.path.append(str(Path(__file__).parents[2] / "jax_models"))
+    sys.path.append(JAX_MODELS)
     import tiny_data
 
     spec, files = tiny_data.tiny(name)
