@@ -5,6 +5,7 @@ from pathlib import Path
 from jax_models.data import DATASETS
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained import imagenet
+from jax_models.pretrained.hub_files import hub_errors, hub_repository, library
 from jax_models.pretrained.model import CARD, CONFIG, WEIGHTS, PretrainedModel, load
 from jax_models.registry import IMAGENET
 
@@ -64,7 +65,7 @@ def push_to_hub(model: PretrainedModel, repo: str, *, token: str | None = None, 
     """
     import tempfile
 
-    hub = imagenet.hub()
+    hub = library()
     if repo.count("/") != 1 or not all(repo.split("/")):
         raise UsageError(f"{repo!r} is no repository of the hub; it must be OWNER/NAME")
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +74,7 @@ def push_to_hub(model: PretrainedModel, repo: str, *, token: str | None = None, 
             api = hub.HfApi(token=token)
             api.create_repo(repo, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Weights and model card"))
-        except imagenet.hub_errors() as error:
+        except hub_errors() as error:
             raise RunError(f"cannot write {repo} on the hub: {_first_line(error)}") from error
 
 
@@ -83,10 +84,9 @@ def _from_hub(name: str, *, revision: str | None) -> PretrainedModel:
     if name.count("/") != 1 or not all(name.split("/")):
         kinds = "a folder, OWNER/NAME on the hub, imagenet/NAME, or one of the zoo"
         raise UsageError(f"no trained network {name!r}: it must be {kinds}: {' '.join(list_zoo())}")
-    hub = imagenet.hub()
     try:
-        return load(Path(hub.snapshot_download(name, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])))
-    except imagenet.hub_errors() as error:
+        return load(hub_repository(name, revision=revision, names=[CONFIG, WEIGHTS, CARD]))
+    except hub_errors() as error:
         raise RunError(f"cannot get {name} from the hub: {_first_line(error)}; or give its folder instead") from error
 
 

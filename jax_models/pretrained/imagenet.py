@@ -16,6 +16,7 @@ from flax import nnx
 
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained.from_torch import download, from_torch, load_state_dict, torch_cache
+from jax_models.pretrained.hub_files import hub_errors, hub_file, library
 from jax_models.pretrained.model import PretrainedModel
 from jax_models.pretrained.preprocessing import Preprocessing
 from jax_models.registry import IMAGENET, MODELS, family_of
@@ -178,12 +179,12 @@ def fetch(name: str) -> Path:
 
 
 def _from_hub(name: str, file: HubFile) -> tuple[Path, str]:
-    library = hub()
+    hub = library()
     address = f"https://huggingface.co/{file.repo}/resolve/{file.revision}/model.safetensors"
     try:
-        return Path(library.hf_hub_download(file.repo, "model.safetensors", revision=file.revision)), address
+        return hub_file(file.repo, "model.safetensors", revision=file.revision), address
     except hub_errors() as error:
-        cache = Path(library.constants.HF_HUB_CACHE) / f"models--{file.repo.replace('/', '--')}"
+        cache = Path(hub.constants.HF_HUB_CACHE) / f"models--{file.repo.replace('/', '--')}"
         place = cache / "snapshots" / file.revision / "model.safetensors"
         raise RunError(_cannot_fetch(name, address, place)) from error
 
@@ -203,34 +204,16 @@ def _cannot_fetch(name: str, address: str, place: Path) -> str:
     return f"cannot fetch the weights of {name}: download {address} on a machine with network and {ways}"
 
 
-def hub() -> Any:
-    """The package huggingface_hub.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise UsageError("this needs the package huggingface_hub: pip install huggingface-hub") from error
-    return huggingface_hub
-
-
-def hub_errors() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when something cannot be had."""
-    from huggingface_hub import errors
-
-    return (errors.HfHubHTTPError, errors.HTTPError, errors.HFValidationError, OSError)  # type: ignore[attr-defined]
-
-
 def _labels(count: int) -> tuple[str, ...]:
     """The names of ImageNet's classes where they can be had; else numbers."""
     numbers = tuple(map(str, range(count)))
+    if count != NUM_CLASSES:
+        return numbers
     try:
-        path = hub().hf_hub_download(*LABELS, repo_type="dataset") if count == NUM_CLASSES else None
+        path = hub_file(*LABELS, repo_type="dataset")
     except UsageError:
         return numbers
     except hub_errors():
         return numbers
-    names = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    names = json.loads(path.read_text(encoding="utf-8"))
     return tuple(names.get(number, number) for number in numbers)

@@ -3,6 +3,9 @@
 import dataclasses
 import hashlib
 import json
+import socket
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +296,23 @@ def test_without_network_the_error_names_the_file_and_its_place(tmp_path, monkey
     publish(monkeypatch, "alexnet", WebFile(url="http://127.0.0.1:9/alexnet-owt-7be5be79.pth"))
     with pytest.raises(RunError, match=r"download http.*put it at .*torch/hub/checkpoints/alexnet-owt-7be5be79\.pth"):
         from_pretrained("imagenet/alexnet")
+
+
+def test_without_network_nothing_is_tried_for_half_a_minute(tmp_path, monkeypatch):
+    """huggingface_hub itself is online here, and would try six times."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+
+    def look_up(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    started = time.monotonic()
+    with pytest.raises(RunError, match="cannot fetch the weights of resnet18"):
+        from_pretrained("imagenet/resnet18")
+    with pytest.raises(RunError, match="cannot get someone/digits from the hub"):
+        from_pretrained("someone/digits")
+    assert time.monotonic() - started < 10
 
 
 def test_a_file_that_torchvision_has_fetched_is_used_and_checked(tmp_path, monkeypatch):
