@@ -21,10 +21,9 @@ from jax_models.data.dataset import VALIDATION_FRACTION
 from jax_models.errors import RunError, UsageError, run_cli
 from jax_models.output import locked, prepare_folder
 from jax_models.pretrained import imagenet
-from jax_models.recipes import ARMS, TrainConfig, resolve_config
+from jax_models.recipes import ARMS, PRESETS, TrainConfig, resolve_config
 from jax_models.registry import IMAGENET, MODELS, imagenet_network, list_models
 
-PRESETS = tuple(ARMS)
 PROJECT = "classic-architectures"  # in an experiment tracker
 LARGEST_SMALL_BATCH = 128  # with the quick preset it fits into `benchmarks.shares.MEMORY_OF_A_CELL`
 
@@ -111,15 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _models(options: argparse.Namespace) -> list[str]:
-    """The families that the user wants; with ImageNet's weights all are those that have some."""
-    models = choose(options.models, list_models(), kind="model")
-    if not options.init:
-        return models
-    if models == list(list_models()):
-        return [model for model in models if MODELS[model].imagenet]
-    for model in models:
-        imagenet_network(model)
-    return models
+    """The families that the user wants; with ImageNet's weights "all" are those that have some."""
+    if options.init:
+        for model in MODELS.keys() & {name for word in options.models for name in word.split(",")}:
+            imagenet_network(model)  # says so if there are none
+    allowed = [model for model in list_models() if not options.init or MODELS[model].imagenet]
+    return choose(options.models, allowed, kind="model")
 
 
 def plan(
@@ -158,7 +154,8 @@ def sweep(
 ) -> list[str]:
     """Runs the cells that are not finished yet, and keeps each row as soon as it is there.
 
-    They run on this machine, or on those of a cluster. Returns the cells that failed, with their errors.
+    They run on this machine, or on those of a cluster, which get data and published weights themselves. Returns the
+    cells that failed, with their errors.
 
     Raises:
         UsageError: published weights need a package that is not installed.
@@ -176,12 +173,12 @@ def sweep(
         places = share.places
         run = partial(cluster.run_cells, share=share, out=out, data_dir=data_dir)
     else:
-        # What is missing is fetched and checked here, once, where progress can be seen.
         variants = [config.variant for config in todo if config.variant]
         for network in dict.fromkeys(variant.network for variant in variants if variant.weights):
+            console.print(f"Weights of {network}: from the cache, or fetched")
             imagenet.fetch(network)
         for dataset in dict.fromkeys(config.dataset for config in todo):
-            load_dataset(dataset, data_dir=data_dir)
+            load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen
         platform = provenance.default_platform()
         shares = equal_shares(jobs) if jobs else default_shares(platform, small_cells=small_cells)
         places = len(shares)
@@ -301,7 +298,8 @@ def _parser() -> Parser:
         "--init",
         choices=(IMAGENET,),
         help="networks made for ImageNet in the families' place, fine-tuned from their published weights and, beside "
-        "that, trained from scratch; quick: on images of 64 pixels a side, full: on those that they were made for",
+        "that, trained from scratch; they are large: quick enlarges images to 64 pixels a side, full to those that the "
+        "weights were trained on",
     )
     add("--models", **names, help="families, separated by spaces or commas (default: all)")
     add("--datasets", **names, help="data sets, separated likewise (default: all)")

@@ -19,7 +19,8 @@ def forward_flops(model: nnx.Module, shape: tuple[int, int, int]) -> int:
     """Floating-point operations of one image's forward pass: two for each multiply-add of convolutions and matmuls.
 
     Counted on the plain convolutions, whatever form of them runs; normalisation, activations and pooling are left out,
-    as in the papers. Nothing is computed: the model is only traced.
+    as in the papers; enlarging images for a network made for ImageNet counts, as matrix products. Nothing is computed:
+    the model is only traced.
 
     Args:
         model: maps images (1, *shape) to logits; may be abstract, as `nnx.eval_shape` gives it. Set to evaluation mode.

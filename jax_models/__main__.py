@@ -21,7 +21,7 @@ from jax_models.data import Dataset, list_datasets, load_dataset
 from jax_models.errors import RunError, UsageError, run_cli
 from jax_models.evaluation import Evaluation, evaluate
 from jax_models.output import locked, prepare_folder, write_text
-from jax_models.recipes import TrainConfig, resolve_config
+from jax_models.recipes import PRESETS, TrainConfig, resolve_config
 from jax_models.registry import MODELS, list_models
 from jax_models.training.distributed import OPTIONS, Cluster, join, together
 from jax_models.training.loop import EpochRecord
@@ -165,7 +165,9 @@ def _parser() -> Parser:
     add("--model", required=True, metavar="NAME", help="one of the families below")
     add("--dataset", required=True, metavar="NAME", help="one of the data sets below")
     add(
-        "--preset", metavar="NAME", help="quick: a small version for a CPU; full: the paper's width (default by device)"
+        "--preset",
+        choices=PRESETS,
+        help="quick: a small version for a CPU; full: the paper's width (default by device)",
     )
     add(
         "--seed", type=not_negative, default=0, metavar="N", help="initial weights, order and augmentation (default: 0)"

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jax_models.data import DatasetSpec
+from jax_models.evaluation import examples_at_once
 from jax_models.layers import Linear
 from jax_models.recipes import Variant
 
@@ -19,13 +20,11 @@ class Adapted(nnx.Module):
 
     Grey images get three equal channels. Enlarging inside the network, bilinearly, keeps the data small: the device
     holds images of 32x32 bytes, and only those of a batch in the size that the network reads.
-
-    Attributes:
-        image_size: pixels a side that the network reads.
     """
 
     def __init__(self, network: nnx.Module, variant: Variant, spec: DatasetSpec):
         self.network, self.image_size = network, variant.image_size
+        self.examples_at_once = examples_at_once(variant.image_size)
         means, deviations = (value * (COLOURS // len(value)) for value in (spec.mean, spec.std))
         known = list(zip(means, deviations, variant.mean, variant.std, strict=True))
         self.scale = tuple(deviation / wanted for _, deviation, _, wanted in known)

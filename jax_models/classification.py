@@ -192,8 +192,6 @@ def _fine_tune(
     The time of a step is that of the last stage.
     """
     assert config.variant is not None
-    published = imagenet.network(config.variant.network)
-    fresh = with_new_head(published, len(dataset.spec.classes), rngs=nnx.Rngs(config.seed))
     steps, frozen = len(dataset.train) // config.batch_size, config.epochs // 2
     history: list[EpochRecord] = []
 
@@ -216,18 +214,17 @@ def _fine_tune(
         history.extend(map(counted, result.history))
         return result
 
-    results: list[FitResult] = []
-    model: nnx.Module = Adapted(fresh, config.variant, dataset.spec)
+    weights = imagenet.network(config.variant.network)
+    weights = with_new_head(weights, len(dataset.spec.classes), rngs=nnx.Rngs(config.seed))
+    model: nnx.Module = Adapted(weights, config.variant, dataset.spec)
+    del weights  # one copy is enough
+    compile_seconds = 0.0
     for stage, epochs in enumerate((frozen, config.epochs - frozen)):
         if epochs:
-            results.append(train(model, stage, epochs=epochs))
-            model = results[-1].model
-    return dataclasses.replace(
-        results[-1],
-        history=history,
-        compile_seconds=sum(result.compile_seconds for result in results),
-        train_seconds=sum(result.train_seconds for result in results),
-    )
+            result = train(model, stage, epochs=epochs)
+            model, compile_seconds = result.model, compile_seconds + result.compile_seconds
+    train_seconds = sum(record.seconds for record in history)
+    return dataclasses.replace(result, history=history, compile_seconds=compile_seconds, train_seconds=train_seconds)
 
 
 def make_train_step(

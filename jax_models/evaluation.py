@@ -69,11 +69,10 @@ def predict_probabilities(
     """Class probabilities of all images, in order; one compiled function serves every split and every run.
 
     The batches are split over the devices that hold the parameters; if those are of several processes, all must call
-    this with the same images, and all get the answers to all of them. Without `batch_size` they have 500 images, or 32
-    where the network works on more than 64 pixels a side.
+    this with the same images, and all get the answers to all of them. Without `batch_size` they have as many images as
+    the network says, or 500, or 32 of more than 64 pixels a side.
     """
-    pixels = network.image_size or max(images.shape[1:3])
-    size = batch_size or (FEW if pixels > LARGEST_OF_MANY else BATCH_SIZE)
+    size = batch_size or network.examples_at_once or examples_at_once(max(images.shape[1:3])) or BATCH_SIZE
     predict = _predictor()
     mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
     placement = jax.tree.leaves(params)[0].sharding
@@ -86,6 +85,11 @@ def predict_probabilities(
         for batch in padded_batches(images, size)
     ]
     return np.concatenate(fetch(batches))[: len(images)]
+
+
+def examples_at_once(pixels: int) -> int | None:
+    """How many images of so many pixels a side are shown to a network; None where they are small."""
+    return FEW if pixels > LARGEST_OF_MANY else None
 
 
 def cross_entropy(probabilities: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float:

@@ -1,7 +1,7 @@
 """The recipes: how, and for how long, each family trains. The tables say it all; the code below only reads them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jax_models.checks import check_at_least, check_choice, check_seed
@@ -12,6 +12,8 @@ from jax_models.training.config import OptimizerConfig, fingerprint
 from jax_models.weight_files import tuples
 
 WHAT_IS_TRAINED = ("architecture", "variant")
+
+PRESETS = ("quick", "full")  # of the families' own networks
 
 # preset -> data set -> epochs and batch size. `quick` fits all families on two CPU cores into half an hour. A third
 # epoch of FashionMNIST brought AlexNet from 89.8 to 90.2 %, Xception from 89.6 to 90.4 (validation, seed 0).
@@ -202,6 +204,12 @@ def resolve_config(
     check_at_least(1, "batch_size", config.batch_size)
     check_seed(seed)
     return config
+
+
+def belong_together(presets: Iterable[str]) -> bool:
+    """Whether runs of these presets are for one report: they are one preset, or the two sides of `--init imagenet`."""
+    found = set(presets)
+    return len(found) <= 1 or found in map(set, ARMS.values())
 
 
 def _variant(family: str, preset: str) -> Variant:

@@ -92,7 +92,7 @@ def pgd(
 def is_right(classifier: Classifier, pixels: Pixels, labels: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Whether the network's first choice for each image, padded and in 0..1, is its label."""
     score = _compiled(logits)
-    scores = [score(classifier.network, classifier.variables, batch) for (batch,) in _batches(pixels)]
+    scores = [score(classifier.network, classifier.variables, batch) for (batch,) in _batches(classifier, pixels)]
     return np.concatenate(jax.device_get(scores))[: len(labels)].argmax(-1) == labels
 
 
@@ -109,7 +109,7 @@ def _climb(
     """A plain loop over one compiled step: on a CPU convolutions inside a loop of XLA's are slow (jax issue 12868)."""
     step, variables, mask = _compiled(_step), classifier.variables, jnp.asarray(picture_mask(classifier.spec))
     climbed = []
-    for pixels, origin, targets in _batches(start, clean, labels):
+    for pixels, origin, targets in _batches(classifier, start, clean, labels):
         for _ in range(steps):
             pixels = step(classifier.network, variables, pixels, origin, targets, step_size * mask, epsilon)
         climbed.append(pixels)
@@ -147,10 +147,10 @@ def _wrongness(scores: Float[Array, "b k"], labels: Int[Array, " b"]) -> Float[A
     return others - jnp.sum(scores, axis=-1, where=true)
 
 
-def _batches(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+def _batches(classifier: Classifier, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """Arrays cut alike along their first axis; the last pieces are filled up with zeros, for the caller to cut off."""
     count = len(arrays[0])
-    size = min(BATCH_SIZE, count)
+    size = min(classifier.network.examples_at_once or BATCH_SIZE, count)
     for start in range(0, count, size):
         pieces = [array[start : start + size] for array in arrays]
         yield tuple(np.pad(piece, [(0, size - len(piece))] + [(0, 0)] * (piece.ndim - 1)) for piece in pieces)

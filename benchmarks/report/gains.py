@@ -1,5 +1,7 @@
 """What published weights bring: networks that began with them beside the same ones from scratch, cell by cell."""
 
+from collections.abc import Iterator
+
 from benchmarks.report import wording
 from benchmarks.report.groups import Group, dataset_title
 from benchmarks.report.pairs import signed
@@ -8,7 +10,7 @@ from benchmarks.report.versions import Change, compare_cells
 from jax_models.recipes import ARMS
 
 TITLE = "What ImageNet weights bring"
-HEADINGS = ("model, data set", "scratch", "ImageNet", "gain", "95 % interval", "training time", "verdict")
+HEADINGS = ("model, data set", "scratch", "ImageNet", "gain", "95 % interval", "time / scratch", "verdict")
 NOTE = (
     "Test accuracy in percent of the same network from scratch and from ImageNet's weights, on which the first half of "
     "the epochs trains a new last layer alone. Size of images, epochs and recipe are the same. The gain, in points, is "
@@ -20,16 +22,27 @@ ONE_SEED = "One seed: verdicts are about these trained networks, not about the l
 
 def gains(summary: Summary) -> list[Change]:
     """From scratch (before) and from published weights (after), wherever both ran in one setting."""
-    sweeps = {sweep.preset: sweep for sweep in summary.sweeps}
     return compare_cells(
-        [
-            (scratch, tuned)
-            for before, after in ARMS.values()
-            if before in sweeps and after in sweeps
-            for scratch in sweeps[before].groups
-            if (tuned := sweeps[after].get(scratch.model, scratch.dataset)) and _setting(scratch) == _setting(tuned)
-        ]
+        [(scratch, tuned) for scratch, tuned in _sides(summary) if _setting(scratch) == _setting(tuned)]
     )
+
+
+def without_gain(summary: Summary) -> list[str]:
+    """The cells whose two sides were trained in different settings, in words."""
+    return [
+        f"{tuned.title} on {dataset_title(tuned.dataset)}"
+        for scratch, tuned in _sides(summary)
+        if _setting(scratch) != _setting(tuned)
+    ]
+
+
+def _sides(summary: Summary) -> Iterator[tuple[Group, Group]]:
+    sweeps = {sweep.preset: sweep for sweep in summary.sweeps}
+    for before, after in ARMS.values():
+        if before in sweeps and after in sweeps:
+            for scratch in sweeps[before].groups:
+                if tuned := sweeps[after].get(scratch.model, scratch.dataset):
+                    yield scratch, tuned
 
 
 def gain_lines(found: list[Change]) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from benchmarks.derived import copy_derived
 from benchmarks.results import Row, append_row, read_rows
 from benchmarks.run_files import checked_path
 from jax_models.errors import UsageError
+from jax_models.recipes import belong_together
 
 FILES = ("predictions", "weights")  # a row's entries that name a file
 
@@ -53,7 +54,7 @@ def merge(folders: Mapping[Path, Sequence[Row]], target: Path, *, mix_presets: b
 def _check_presets(sources: Mapping[Path, Sequence[Row]], *, mix_presets: bool) -> None:
     presets = {folder: sorted({row["preset"] for row in rows}) for folder, rows in sources.items() if rows}
     found = sorted({preset for names in presets.values() for preset in names})
-    if len(found) > 1 and not mix_presets:
+    if not belong_together(found) and not mix_presets:
         where = "; ".join(f"{folder}: {', '.join(names)}" for folder, names in presets.items())
         raise UsageError(
             f"presets are not comparable, and these folders have {' and '.join(found)} ({where}); give --mix-presets "

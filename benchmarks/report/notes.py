@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 
+from benchmarks.report.gains import without_gain
 from benchmarks.report.groups import dataset_title, model_title
 from benchmarks.report.summary import Summary, Sweep
-from jax_models.recipes import ARMS
+from jax_models.recipes import belong_together
 
 
 def notes(summary: Summary) -> list[str]:
     """Sentences about mixed presets, settings, seeds, devices and versions, and about missing or failed cells."""
     found = []
-    if len(summary.sweeps) > 1 and {sweep.preset for sweep in summary.sweeps} not in map(set, ARMS.values()):
+    if not belong_together(sweep.preset for sweep in summary.sweeps):
         names = " and ".join(sweep.preset for sweep in summary.sweeps)
         found.append(
             f"This folder mixes the presets {names}: they are shown apart, never averaged, never ranked together."
         )
+    if cells := without_gain(summary):
+        found.append(f"No gain is told of {', '.join(cells)}: its two sides were trained in different settings.")
     for sweep in summary.sweeps:
         prefix = f"Preset {sweep.preset}: " if len(summary.sweeps) > 1 else ""
         found += [prefix + note for note in _cells(sweep)]

@@ -67,7 +67,7 @@ def _rich_grid(sweep: Sweep) -> Table:
 def _rich_gains(found: list[Change]) -> Table:
     """Without intervals and times, for which a terminal has no room."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
-    shown = [heading for heading in HEADINGS if heading not in ("95 % interval", "training time")]
+    shown = [heading for heading in HEADINGS if heading not in ("95 % interval", "time / scratch")]
     for heading in shown:
         justify = "left" if heading in (HEADINGS[0], HEADINGS[-1]) else "right"
         table.add_column(heading[0].upper() + heading[1:], justify=justify, no_wrap=True)

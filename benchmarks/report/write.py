@@ -40,6 +40,8 @@ def write_report(summary: Summary, out: Path) -> None:
     write_bytes(out / "pairs.csv", pairs_csv(summary).encode())
     if found := gains(summary):
         write_bytes(out / "gains.csv", versions_csv(found).encode())
+    else:
+        (out / "gains.csv").unlink(missing_ok=True)
     write_bytes(out / "table.md", markdown_table(summary).encode())
     write_bytes(out / "report.html", html_page(summary).encode())
 

@@ -28,8 +28,8 @@ def group(config: TrainConfig) -> str:
 def settings(config: TrainConfig) -> dict[str, str | int | float | bool]:
     """Everything that defines a run, flat, because TensorBoard's table of hyper-parameters has no nested ones."""
     fields = identity(config)
-    recipe, architecture = fields.pop("recipe"), fields.pop("architecture")
-    return {**fields, **recipe, "architecture": json.dumps(architecture)}
+    fields |= fields.pop("recipe")
+    return {name: json.dumps(value) if isinstance(value, dict) else value for name, value in fields.items()}
 
 
 def curves(epoch: Event) -> dict[str, float]:

@@ -200,8 +200,7 @@ def _from_web(name: str, file: WebFile) -> tuple[Path, str]:
 
 
 def _cannot_fetch(name: str, address: str, place: Path) -> str:
-    ways = f"put it at {place}, or give it as from_pretrained(..., file=PATH)"
-    return f"cannot fetch the weights of {name}: download {address} on a machine with network and {ways}"
+    return f"cannot fetch the weights of {name}: download {address} on a machine with network and put it at {place}"
 
 
 def _labels(count: int) -> tuple[str, ...]:

@@ -29,12 +29,12 @@ class TrainState:
 class Network:
     """A module taken apart: the structure in both modes, without its arrays.
 
-    `image_size` is pixels a side to which it enlarges the images that it is given; None if it takes them as they are.
+    `examples_at_once` is how many it can be given outside training where that is fewer than usual, else None.
     """
 
     training: nnx.GraphDef
     evaluation: nnx.GraphDef
-    image_size: int | None = None
+    examples_at_once: int | None = None
 
     def apply(
         self, params: Variables, batch_stats: Variables, inputs: jax.Array, *, key: jax.Array
@@ -59,7 +59,7 @@ def take_apart(model: nnx.Module) -> tuple[Network, Variables, Variables]:
     training = nnx.graphdef(model)
     model.eval()
     evaluation, params, batch_stats = nnx.split(model, nnx.Param, nnx.BatchStat)
-    return Network(training, evaluation, getattr(model, "image_size", None)), params, batch_stats
+    return Network(training, evaluation, getattr(model, "examples_at_once", None)), params, batch_stats
 
 
 def create_state(

@@ -48,6 +48,13 @@ def test_presets_are_mixed_only_if_that_is_asked_for(folders):
         main([str(folders / "a"), str(folders / "full")])
 
 
+def test_both_sides_of_a_gain_are_merged_unasked(folders):
+    for preset in ("quick-scratch", "quick-imagenet"):
+        make_folder(folders / preset, [make_row("vgg16", "mnist", preset=preset)])
+    main([str(folders / "quick-scratch"), str(folders / "quick-imagenet"), "--merge", str(folders / "both")])
+    assert len(read_rows(folders / "both")) == 2
+
+
 def test_two_different_runs_of_one_cell_are_not_merged(folders):
     rows = [json.loads(line) for line in (folders / "a" / "runs.jsonl").read_text().splitlines()]
     rows[0]["test"]["loss"] += 0.1

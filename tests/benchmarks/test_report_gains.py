@@ -61,7 +61,9 @@ def test_what_was_trained_otherwise_is_not_compared(other, tmp_path):
     rows = (
         arm("quick-scratch") + arm("quick-imagenet", cells=CELLS[:2]) + arm("quick-imagenet", cells=CELLS[2:], **other)
     )
-    assert {one.after.model for one in gains(summary_of(rows, tmp_path))} == {"resnet18"}
+    summary = summary_of(rows, tmp_path)
+    assert {one.after.model for one in gains(summary)} == {"resnet18"}
+    assert "No gain is told of GoogLeNet on MNIST, GoogLeNet on CIFAR-10: its two sides" in " ".join(notes(summary))
 
 
 @pytest.mark.parametrize("presets", [("quick-scratch",), ("quick-scratch", "full-imagenet"), ("quick", "full")])
@@ -85,7 +87,9 @@ def test_the_report_has_the_gains_first_and_in_a_file_of_their_own(tmp_path):
     assert "## What ImageNet weights bring" in (tmp_path / "out" / "table.md").read_text()
 
 
-def test_another_sweep_has_neither(tmp_path):
-    write_report(summary_of([make_row("lenet5", "mnist")], tmp_path), tmp_path / "out")
+def test_another_sweep_has_neither_and_an_old_file_goes(tmp_path):
+    summary = summary_of([make_row("lenet5", "mnist")], tmp_path)
+    (tmp_path / "out" / "gains.csv").write_text("of an earlier report")
+    write_report(summary, tmp_path / "out")
     assert not (tmp_path / "out" / "gains.csv").exists()
     assert 'id="gains"' not in (tmp_path / "out" / "report.html").read_text()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from benchmarks import cells
-from benchmarks.tracking import TRACKERS, open_tracker
+from benchmarks.tracking import TRACKERS, fields, open_tracker
 from jax_models.errors import UsageError
 from jax_models.recipes import TrainConfig, resolve_config
 from tests.benchmarks.tracker_files import Recorded, read_runs
@@ -220,3 +220,10 @@ def test_wandb_online_without_an_account_is_refused_before_work_starts(monkeypat
     monkeypatch.setenv("WANDB_MODE", "online")
     with pytest.raises(UsageError, match="nobody is logged in: run wandb login"):
         open_tracker("wandb", out=tmp_path, project=PROJECT)
+
+
+@pytest.mark.parametrize("preset", ["quick", "quick-imagenet"])
+def test_settings_are_single_values(preset):
+    told = fields.settings(resolve_config("vgg16", "mnist", preset=preset))
+    assert all(isinstance(value, str | int | float | bool) for value in told.values())
+    assert ("vgg16_bn" in told.get("variant", "")) == (preset == "quick-imagenet")

@@ -101,7 +101,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(model, tmp_path):
     [
         (["--model", "nosuchnet", "--dataset", "mnist"], "unknown model 'nosuchnet'"),
         (["--model", "lenet5", "--dataset", "imagenet"], "unknown data set 'imagenet'"),
-        (["--model", "lenet5", "--dataset", "mnist", "--preset", "huge"], "unknown preset 'huge'"),
+        (["--model", "lenet5", "--dataset", "mnist", "--preset", "huge"], "--preset: invalid choice: 'huge'"),
+        (["--model", "vgg16", "--dataset", "mnist", "--preset", "quick-imagenet"], "--preset: invalid choice"),
         (
             ["--model", "lenet5", "--dataset", "mnist", "--epochs", "-1"],
             "--epochs: '-1' is not a whole number of at least 1",
