@@ -175,7 +175,7 @@ def sweep(
     else:
         variants = [config.variant for config in todo if config.variant]
         for network in dict.fromkeys(variant.network for variant in variants if variant.weights):
-            console.print(f"Weights of {network}: from the cache, or fetched")
+            console.print(f"Looking for the weights of {network}, here or on the web")
             imagenet.fetch(network)
         for dataset in dict.fromkeys(config.dataset for config in todo):
             load_dataset(dataset, data_dir=data_dir)  # fetched and checked here, once, where progress can be seen

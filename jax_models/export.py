@@ -14,7 +14,8 @@ from jax_models.command_line import Parser
 from jax_models.data.augment import normalize
 from jax_models.errors import UsageError, run_cli
 from jax_models.output import replacing
-from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
+from jax_models.pretrained import PretrainedModel, from_pretrained
+from jax_models.pretrained.hub import zoo_in_help
 from jax_models.training.state import take_apart
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -27,7 +28,7 @@ EPILOG = f"""\
 NAME is what from_pretrained takes: one of the zoo, a folder, OWNER/NAME on the hub, or imagenet/NAME.
 
 the zoo:
-  {"  ".join(list_zoo())}
+{zoo_in_help()}
 
 to run such a file:
   import jax.export

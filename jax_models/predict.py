@@ -16,6 +16,7 @@ from jax_models.compilation import use_compilation_cache
 from jax_models.data import DATASETS, list_datasets
 from jax_models.errors import UsageError, run_cli
 from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
+from jax_models.pretrained.hub import zoo_in_help
 from jax_models.pretrained.pictures import read_picture
 from jax_models.registry import MODELS
 
@@ -30,7 +31,7 @@ takes: a name of the zoo, a folder that save_pretrained wrote, OWNER/NAME on the
 A digit or garment should be alone on plain ground, without a frame; of a photo the middle square is taken.
 
 the zoo:
-  {"  ".join(list_zoo())}
+{zoo_in_help()}
 
 examples:
   python -m jax_models.predict digit.png

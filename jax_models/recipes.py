@@ -36,7 +36,7 @@ VARIANTS: dict[str, tuple[int | None, bool]] = {
     "full-scratch": (None, False),
 }
 # preset -> the two that `--init imagenet` trains beside each other
-ARMS = {"quick": ("quick-scratch", "quick-imagenet"), "full": ("full-scratch", "full-imagenet")}
+ARMS = {"quick": ("quick-imagenet", "quick-scratch"), "full": ("full-imagenet", "full-scratch")}
 
 # Between the usual rates of fine-tuning, 1e-4, and of training from scratch, 1e-3; tuned for no published weights.
 # From scratch, two epochs of 9,000 images of CIFAR-10, validation, one seed: ResNet-18 44.7 % and with 1e-3 47.6 %,

@@ -20,7 +20,8 @@ from jax_models.data.folders import PREFIX, load_folder
 from jax_models.errors import UsageError, run_cli
 from jax_models.evaluation import Evaluation, evaluate, wilson_interval
 from jax_models.output import locked, prepare_folder
-from jax_models.pretrained import PretrainedModel, from_pretrained, list_zoo
+from jax_models.pretrained import PretrainedModel, from_pretrained
+from jax_models.pretrained.hub import zoo_in_help
 from jax_models.pretrained.model import digest_of
 from jax_models.pretrained.pictures import read_picture
 from jax_models.recipes import Recipe, TrainConfig
@@ -40,7 +41,7 @@ Pictures are brought into the form that the network was trained on. The data set
 NAME is what from_pretrained takes: one of the zoo, a folder, OWNER/NAME on the hub, or imagenet/NAME.
 
 the zoo:
-  {"  ".join(list_zoo())}
+{zoo_in_help()}
 
 examples:
   python -m jax_models.transfer --dataset folder:pets --init cifar10/vgg16-quick
@@ -153,6 +154,8 @@ def _dataset(options: argparse.Namespace, start: PretrainedModel) -> Dataset:
         statistics = {"mean": preprocessing.mean, "std": preprocessing.std}
         folder = Path(name.removeprefix(PREFIX)).expanduser()
         return load_folder(folder, to_pixels=preprocessing.picture, read=read_picture, **statistics)
+    if name not in list_datasets():
+        raise UsageError(f"unknown data set {name!r}; choose from: {' '.join(list_datasets())}, or folder:PATH")
     dataset = load_dataset(name, data_dir=options.data_dir)
     if dataset.spec.shape[-1] != start.in_channels or dataset.spec.shape[0] > preprocessing.image_size:
         size, channels = preprocessing.image_size, start.in_channels

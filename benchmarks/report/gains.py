@@ -38,7 +38,7 @@ def without_gain(summary: Summary) -> list[str]:
 
 def _sides(summary: Summary) -> Iterator[tuple[Group, Group]]:
     sweeps = {sweep.preset: sweep for sweep in summary.sweeps}
-    for before, after in ARMS.values():
+    for after, before in ARMS.values():
         if before in sweeps and after in sweeps:
             for scratch in sweeps[before].groups:
                 if tuned := sweeps[after].get(scratch.model, scratch.dataset):

@@ -94,8 +94,9 @@ def load_state_dict(path: Path) -> dict[str, np.ndarray]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return {name: _array(tensor) for name, tensor in content.items()}
     except Exception as error:  # by the damage a RuntimeError, an UnpicklingError, an EOFError, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} is damaged or no state dict ({reason}); get it again") from error
+        raise RunError(
+            f"{path} is damaged or no state dict of PyTorch ({type(error).__name__}); get it again"
+        ) from error
 
 
 def torch_cache() -> Path:
@@ -138,7 +139,9 @@ def _sizes(name: str, state_dict: Mapping[str, Any]) -> tuple[int, int]:
     first, last = ([key for key in keys if key in state_dict] for keys in (FIRST, LAST))
     if not first or not last:
         what, keys = ("last", LAST) if first else ("first", FIRST)
-        raise UsageError(f"not a state dict of {name}: its {what} layer has none of the names {', '.join(keys)}")
+        inside = [key for key, value in state_dict.items() if isinstance(value, Mapping)]
+        hint = f"; is it the entry {inside[0]!r} of this one?" if inside else ""
+        raise UsageError(f"not a state dict of {name}: its {what} layer has none of the names {', '.join(keys)}{hint}")
     return int(state_dict[last[0]].shape[0]), int(state_dict[first[0]].shape[1])
 
 

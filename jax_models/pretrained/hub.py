@@ -1,11 +1,13 @@
 """Trained networks by name: our own zoo, folders, repositories of the Hugging Face hub, published ImageNet weights."""
 
+import difflib
+import textwrap
 from pathlib import Path
 
 from jax_models.data import DATASETS
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained import imagenet
-from jax_models.pretrained.hub_files import hub_errors, hub_repository, library
+from jax_models.pretrained.hub_files import check_network, hub_errors, hub_repository, library
 from jax_models.pretrained.model import CARD, CONFIG, WEIGHTS, PretrainedModel, load
 from jax_models.registry import IMAGENET
 
@@ -33,11 +35,16 @@ def from_pretrained(
     owner, _, rest = str(name).partition("/")
     if owner == IMAGENET:
         return imagenet.load(rest, file=Path(file) if file else None)
+    if revision is not None and owner in DATASETS:
+        raise UsageError(f"a revision is for repositories on the hub, not for {name}")
     if file is not None:
         raise UsageError(f"a file of weights is for imagenet/... only, not for {name}")
     if owner in DATASETS:
         if str(name) not in list_zoo():
-            raise UsageError(f"no {name!r} in the zoo; choose from: {' '.join(list_zoo())}")
+            others = [one for one in list_zoo() if one.startswith(f"{owner}/")]
+            close = difflib.get_close_matches(str(name), others, n=1)
+            hint = f", did you mean {close[0]}" if close else ""
+            raise UsageError(f"no {name!r} in the zoo{hint}; choose from: {' '.join(others)}")
         return load(ZOO / str(name))
     return _from_hub(str(name), revision=revision)
 
@@ -47,6 +54,11 @@ def list_zoo() -> tuple[str, ...]:
     found = [folder.parent.relative_to(ZOO).as_posix() for folder in ZOO.glob(f"*/*/{CONFIG}")]
     order = tuple(DATASETS)
     return tuple(sorted(found, key=lambda name: (order.index(name.partition("/")[0]), name)))
+
+
+def zoo_in_help() -> str:
+    """Their names as lines for the end of a command's help."""
+    return textwrap.fill(" ".join(list_zoo()), 78, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def push_to_hub(model: PretrainedModel, repo: str, *, token: str | None = None, private: bool = False) -> str:
@@ -71,6 +83,7 @@ def push_to_hub(model: PretrainedModel, repo: str, *, token: str | None = None, 
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         try:
+            check_network()
             api = hub.HfApi(token=token)
             api.create_repo(repo, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Weights and model card"))

@@ -37,11 +37,11 @@ def hub_file(repo: str, name: str, *, revision: str | None = None, repo_type: st
         UsageError: huggingface_hub is not installed.
         hub_errors(): it cannot be had.
     """
-    hub = library()
+    hub, missing = library(), _missing()
     where = {"revision": revision, "repo_type": repo_type}
     try:
         return Path(hub.hf_hub_download(repo, name, local_files_only=True, **where))
-    except hub.errors.LocalEntryNotFoundError:
+    except missing:
         check_network()
         return Path(hub.hf_hub_download(repo, name, **where))
 
@@ -53,11 +53,14 @@ def hub_repository(repo: str, *, revision: str | None, names: Sequence[str]) -> 
         UsageError: huggingface_hub is not installed.
         hub_errors(): they cannot be had.
     """
-    hub = library()
+    hub, missing = library(), _missing()
     try:
         check_network()
-    except OSError:
-        return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=names, local_files_only=True))
+    except OSError as no_network:
+        try:
+            return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=names, local_files_only=True))
+        except missing:
+            raise no_network from None
     return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=names))
 
 
@@ -67,5 +70,17 @@ def check_network() -> None:
     Raises:
         OSError: the hub's name cannot be looked up, and there is no proxy that might know it.
     """
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT).hostname
     if not urllib.request.getproxies():
-        socket.getaddrinfo(urlsplit(library().constants.ENDPOINT).hostname, "https")
+        try:
+            socket.getaddrinfo(host, "https")
+        except OSError as error:
+            raise OSError(f"there is no network, {host} cannot be looked up") from error
+
+
+def _missing() -> type[Exception]:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    return LocalEntryNotFoundError

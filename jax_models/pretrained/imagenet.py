@@ -16,7 +16,7 @@ from flax import nnx
 
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained.from_torch import download, from_torch, load_state_dict, torch_cache
-from jax_models.pretrained.hub_files import hub_errors, hub_file, library
+from jax_models.pretrained.hub_files import hub_errors, hub_file
 from jax_models.pretrained.model import PretrainedModel
 from jax_models.pretrained.preprocessing import Preprocessing
 from jax_models.registry import IMAGENET, MODELS, family_of
@@ -179,12 +179,13 @@ def fetch(name: str) -> Path:
 
 
 def _from_hub(name: str, file: HubFile) -> tuple[Path, str]:
-    hub = library()
     address = f"https://huggingface.co/{file.repo}/resolve/{file.revision}/model.safetensors"
     try:
         return hub_file(file.repo, "model.safetensors", revision=file.revision), address
     except hub_errors() as error:
-        cache = Path(hub.constants.HF_HUB_CACHE) / f"models--{file.repo.replace('/', '--')}"
+        from huggingface_hub import constants
+
+        cache = Path(constants.HF_HUB_CACHE) / f"models--{file.repo.replace('/', '--')}"
         place = cache / "snapshots" / file.revision / "model.safetensors"
         raise RunError(_cannot_fetch(name, address, place)) from error
 

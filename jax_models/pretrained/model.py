@@ -76,6 +76,8 @@ class PretrainedModel:
         Raises:
             UsageError: the images have another size, type or other channels.
         """
+        if not isinstance(images, np.ndarray):
+            raise UsageError("probabilities takes an array of images; classify takes pictures")
         size, channels, shape = self.preprocessing.image_size, self.in_channels, images.shape
         fits = images.dtype == np.uint8 and len(shape) == 4 and max(shape[1:3]) <= size and shape[3] == channels
         if not fits:
@@ -90,10 +92,15 @@ class PretrainedModel:
         """Probabilities of the classes for pictures of any size.
 
         Raises:
-            UsageError: there is nothing on a picture, or something is no picture of Pillow's.
+            UsageError: there is nothing on a picture, it is broken, or something is no picture of Pillow's.
         """
-        if not all(isinstance(picture, Image.Image) for picture in pictures):
+        if not isinstance(pictures, Sequence) or not all(isinstance(picture, Image.Image) for picture in pictures):
             raise UsageError("classify takes a list of pictures, each opened by PIL.Image.open")
+        for number, picture in enumerate(pictures, 1):
+            try:
+                picture.load()
+            except OSError as error:
+                raise UsageError(f"picture {number} of {len(pictures)} is broken: {error}") from error
         if not pictures:
             return np.zeros((0, len(self.classes)), np.float32)
         return self.probabilities(np.stack([self.preprocessing.picture(picture) for picture in pictures]))

@@ -52,8 +52,8 @@ def test_the_gain_of_published_weights_is_shown(tmp_path, monkeypatch):
 
     done = run(tmp_path, digest=digest)
     assert done.returncode == 0, done.stderr
-    scratch, tuned = read_rows(tmp_path / "out")
-    assert [row["preset"] for row in (scratch, tuned)] == ["quick-scratch", "quick-imagenet"]
+    tuned, scratch = read_rows(tmp_path / "out")
+    assert [row["preset"] for row in (tuned, scratch)] == ["quick-imagenet", "quick-scratch"]
     assert scratch["variant"]["weights"] is None
     assert tuned["variant"]["weights"] == "timm/resnet18.tv_in1k@bbd144b"
     assert len(tuned["history"]) == len(scratch["history"]) == 2
@@ -88,7 +88,7 @@ def test_a_family_without_weights_is_left_out_of_all_and_refused_by_name(tmp_pat
     assert [config.variant.network for config in seen if config.dataset == "mnist" and config.variant.weights] == [
         *("alexnet", "vgg16_bn", "resnet18", "googlenet", "xception", "legacy_seresnet18")
     ]
-    assert {config.preset for config in seen} == {"full-scratch", "full-imagenet"}
+    assert {config.preset for config in seen} == {"full-imagenet", "full-scratch"}
     with pytest.raises(
         UsageError, match="LeNet-5 has no ImageNet weights: nobody has published any; choose from: alexnet"
     ):

@@ -34,6 +34,6 @@ def test_a_clean_process_gives_the_same_answers(name, tmp_path, capsys):
 
 
 def test_an_unknown_network_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="in the zoo; choose from"):
+    with pytest.raises(UsageError, match="in the zoo, did you mean mnist/lenet5-quick; choose from"):
         main(["mnist/lenet6-quick", str(tmp_path / "file")])
     assert not list(tmp_path.iterdir())

@@ -137,6 +137,11 @@ def test_another_networks_weights_are_refused():
         from_torch("resnet18", {"fc.weight": np.zeros((10, 512), np.float32)})
 
 
+def test_the_entry_of_a_checkpoint_that_holds_the_weights_is_named():
+    with pytest.raises(UsageError, match="is it the entry 'state_dict' of this one"):
+        from_torch("resnet18", {"epoch": 3, "state_dict": small()})
+
+
 def test_a_wrong_shape_is_named():
     entries = small() | {"layer1.0.conv1.weight": np.zeros((64, 64, 5, 5), np.float32)}
     with pytest.raises(UsageError, match=r"layer1\.0\.conv1\.weight has shape \(64, 64, 5, 5\)"):

@@ -3,7 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -169,7 +172,9 @@ def test_the_model_card_is_one_that_the_hub_reads(tmp_path):
 
 
 def test_unknown_names_say_what_there_is():
-    with pytest.raises(UsageError, match="no 'cifar10/resnet99-quick' in the zoo; choose from: mnist/"):
+    with pytest.raises(
+        UsageError, match="resnet99-quick' in the zoo, did you mean cifar10/resnet18-quick; choose from: cifar10/a"
+    ):
         from_pretrained("cifar10/resnet99-quick")
     with pytest.raises(UsageError, match="no trained network 'resnet18': it must be a folder, OWNER/NAME on the hub"):
         from_pretrained("resnet18")
@@ -315,6 +320,13 @@ def test_without_network_nothing_is_tried_for_half_a_minute(tmp_path, monkeypatc
     assert time.monotonic() - started < 10
 
 
+def test_the_hub_is_reached_by_a_process_that_has_not_used_it_before(tmp_path):
+    code = "from jax_models import from_pretrained; from_pretrained('someone/digits')"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith("jax_models.errors.RunError: cannot get someone/digits from the hub")
+
+
 def test_a_file_that_torchvision_has_fetched_is_used_and_checked(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     of_the_hub(tmp_path, monkeypatch)
@@ -363,3 +375,12 @@ def test_a_photo_is_scaled_and_cut_as_torchvision_does():
     pixels = imagenet.WEIGHTS["resnet18"].preprocessing.picture(picture)
     assert pixels.shape == (224, 224, 3)
     assert (pixels == (255, 0, 0)).all()
+
+
+def test_what_is_no_list_of_whole_pictures_is_refused_by_a_sentence(tmp_path):
+    network = small_network()
+    digit = Image.new("L", (40, 40), "white")
+    Image.effect_noise((80, 80), 50).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
+    with pytest.raises(UsageError, match="picture 2 of 2 is broken"), Image.open(tmp_path / "cut.png") as cut:
+        network.classify([digit, cut])

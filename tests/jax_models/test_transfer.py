@@ -84,5 +84,7 @@ def test_data_that_the_network_cannot_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("jax_models.transfer.load_dataset", lambda name, **_: toy.dataset())
     with pytest.raises(UsageError, match="reads 32x32 images of 3 channels, mnist has"):
         main(["--dataset", "mnist", "--init", "cifar10/lenet5-quick", "--out", str(tmp_path / "out")])
+    with pytest.raises(UsageError, match=r"unknown data set 'pets'; choose from: mnist .*, or folder:PATH"):
+        main(["--dataset", "pets", "--init", "cifar10/lenet5-quick", "--out", str(tmp_path / "out")])
     with pytest.raises(UsageError, match="there is no folder"):
         main(["--dataset", f"folder:{tmp_path / 'none'}", "--init", "mnist/lenet5-quick"])
