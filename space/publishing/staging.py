@@ -23,6 +23,7 @@ PROVIDED = {"spaces", "starlette"}  # Hugging Face installs the first with Gradi
 MB = 1_000_000
 LARGEST_FILE = 100 * MB
 LARGEST_SPACE = 1_000 * MB  # what a Space's repository may hold
+MOST_FILES = 250  # that huggingface_hub sends in one commit; after the first of two a Space would build half an app
 
 _SECRET = re.compile(
     r"hf_[A-Za-z0-9]{30,}|gh[oprsu]_[A-Za-z0-9]{30,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
@@ -64,7 +65,8 @@ def stage(folder: Path, *, root: Path = ROOT) -> Staged:
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
         raise UsageError(f"{folder} holds something that was not staged here; name a folder that is empty or new")
     imports = reachable(root, *ENTRIES)
-    files = [*imports.modules.values(), *_data_files(root / "space"), *_data_files(root / "jax_models" / "pretrained")]
+    zoo = [path for path in _data_files(root / "jax_models" / "pretrained") if path.name != "README.md"]  # model cards
+    files = [*imports.modules.values(), *_data_files(root / "space"), *zoo]
     try:
         if folder.exists():
             for path in folder.iterdir():
@@ -154,6 +156,8 @@ def _problems_of_files(staged: Staged) -> Iterator[str]:
             yield from (f"{name} {problem}" for problem in _problems_of_text(path.read_bytes()))
     if staged.size > LARGEST_SPACE:
         yield f"the folder has {staged.size / MB:.0f} MB; a Space may have {LARGEST_SPACE // MB} MB"
+    if len(staged.files) > MOST_FILES:
+        yield f"the folder has {len(staged.files)} files; more than {MOST_FILES} do not go in one commit"
 
 
 def _problems_of_text(data: bytes) -> Iterator[str]:

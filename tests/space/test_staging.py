@@ -132,3 +132,10 @@ def test_requirements_have_the_floors_of_the_project():
     floors = {Requirement(text).name.replace("_", "-"): str(Requirement(text).specifier) for text in ours}
     required = {name: str(versions) for name, versions in read_requirements(ROOT / "space").items()}
     assert {name: floors.get(name) for name in required} == required
+
+
+def test_more_files_than_one_commit_holds_are_found(staged):
+    for number in range(250):
+        (staged.folder / f"{number}.txt").write_text("")
+    (problem,) = problems(staged)
+    assert problem.endswith("files; more than 250 do not go in one commit")
