@@ -63,7 +63,7 @@ def test_the_recipe_learns_and_its_adapter_knows_its_labels(tiny_models, tmp_pat
         reviews,
         [Review(good, 1), Review(bad, 0)],
         base=base,
-        plan=replace(PLAN, steps=80, learning_rate=1e-2),
+        plan=replace(PLAN, steps=200, learning_rate=1e-2),
         out=tmp_path,
     )
     assert metrics["test"]["accuracy"] == 100.0
