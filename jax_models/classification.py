@@ -41,6 +41,10 @@ from jax_models.training.state import (
     take_apart,
 )
 
+# Of the epochs on published weights. A new head is fitted soon, and the features are what is to be fitted to the data;
+# chosen without a search, since no such weights were there.
+FROZEN_EPOCHS_DIVISOR = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class FitResult:
@@ -90,8 +94,9 @@ def fit(
     devices of all. With `checkpoint_dir`, every epoch is saved there, and a run that finds its own checkpoints goes on
     from the last one; on a CPU to the same weights bit for bit.
 
-    Where the configuration names published weights, they get a new last layer, which the first half of the epochs,
-    rounded down, trains alone (the rest is frozen, batch statistics included); the others train all of the network.
+    Where the configuration names published weights, they get a new last layer, which the first fifth of the epochs, one
+    at least, trains alone (the rest is frozen, batch statistics included); the others train all of the network. A
+    single epoch trains all of it.
 
     Args:
         start: a network to go on from, of the configuration's architecture; it is left as it is. Without it the weights
@@ -192,7 +197,8 @@ def _fine_tune(
     The time of a step is that of the last stage.
     """
     assert config.variant is not None
-    steps, frozen = len(dataset.train) // config.batch_size, config.epochs // 2
+    steps = len(dataset.train) // config.batch_size
+    frozen = max(1, config.epochs // FROZEN_EPOCHS_DIVISOR) if config.epochs > 1 else 0
     history: list[EpochRecord] = []
 
     def train(model: nnx.Module, stage: int, *, epochs: int) -> FitResult:

@@ -12,10 +12,10 @@ from jax_models.recipes import ARMS
 TITLE = "What ImageNet weights bring"
 HEADINGS = ("model, data set", "scratch", "ImageNet", "gain", "95 % interval", "time / scratch", "verdict")
 NOTE = (
-    "Test accuracy in percent of the same network from scratch and from ImageNet's weights, on which the first half of "
-    "the epochs trains a new last layer alone. Size of images, epochs and recipe are the same. The gain, in points, is "
-    "that after so many epochs: more of them may bring the other nearer. Verdicts are tested on the same test images "
-    "and corrected for their number (Holm)."
+    "Test accuracy in percent of the same network from scratch and from ImageNet's weights, on which the first fifth "
+    "of the epochs, one at least, trains a new last layer alone. Size of images, epochs and recipe are the same. The "
+    "gain, in points, is that after so many epochs: more of them may bring the other nearer. Verdicts are tested on "
+    "the same test images and corrected for their number (Holm)."
 )
 ONE_SEED = "One seed: verdicts are about these trained networks, not about the luck of training."
 
