@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import signal
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from benchmarks.progress import SweepProgress, title
 from benchmarks.shares import Cores, default_shares, equal_shares
 from benchmarks.signals import first_signal_asks
 from benchmarks.tracking import TRACKERS, Tracker, open_tracker
+from jax_models.checks import did_you_mean
 from jax_models.command_line import Parser, positive
 from jax_models.data import DATASETS, list_datasets, load_dataset
 from jax_models.data.dataset import VALIDATION_FRACTION
@@ -234,9 +234,9 @@ def choose(words: Sequence[str], allowed: Sequence[str], *, kind: str) -> list[s
     names = [name for word in words for name in word.split(",") if name]
     for name in names:
         if name not in ("all", *allowed):
-            close = difflib.get_close_matches(name, allowed, n=1)
-            hint = f", did you mean {close[0]}" if close else ""
-            raise UsageError(f"unknown {kind} {name!r}{hint}; choose from: {' '.join(allowed)}, or all")
+            raise UsageError(
+                f"unknown {kind} {name!r}{did_you_mean(name, allowed)}; choose from: {' '.join(allowed)}, or all"
+            )
     if not names:
         raise UsageError(f"no {kind} was named; choose from: {' '.join(allowed)}, or all")
     return list(allowed) if "all" in names else list(dict.fromkeys(names))

@@ -1,6 +1,5 @@
 """`python -m benchmarks.repeat OUT ROW`: trains the cell of a row again and tells whether the numbers are the same."""
 
-import difflib
 import json
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from benchmarks import cells, provenance
 from benchmarks.progress import SweepProgress, title
 from benchmarks.results import Row, read_rows, repeatable
 from benchmarks.shares import Cores, available_cores
+from jax_models.checks import did_you_mean
 from jax_models.command_line import Parser
 from jax_models.errors import RunError, UsageError, run_cli
 from jax_models.recipes import TrainConfig, resolve_config
@@ -76,8 +76,7 @@ def find_row(rows: Sequence[Row], name: str) -> Row:
         return rows[int(name) - 1]
     found = {row["cell"]: row for row in finished if f"{row['cell']}/".startswith(f"{name.rstrip('/')}/")}
     if not found:
-        close = difflib.get_close_matches(name, [row["cell"] for row in finished], n=1, cutoff=0.3)
-        hint = f", did you mean {close[0]}" if close else ""
+        hint = did_you_mean(name, (row["cell"] for row in finished), cutoff=0.3)
         raise UsageError(f"no finished row is called {name!r}{hint}; names are like resnet18/cifar10/quick/s0")
     if len(found) > 1:
         raise UsageError(f"{name!r} is the beginning of {len(found)} cells: {', '.join(found)}")

@@ -1,5 +1,6 @@
 """Checks of what a user asks for: each failure is a `UsageError` that says what is allowed."""
 
+import difflib
 from collections.abc import Iterable
 
 from jax_models.errors import UsageError
@@ -12,6 +13,12 @@ def check_choice(kind: str, name: str, allowed: Iterable[str]) -> None:
     allowed = list(allowed)
     if name not in allowed:
         raise UsageError(f"unknown {kind} {name!r}; choose from: {' '.join(allowed)}")
+
+
+def did_you_mean(name: str, allowed: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """What follows a name that is not allowed: ", did you mean NEAREST", or nothing if none is near."""
+    close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=cutoff)
+    return f", did you mean {close[0]}" if close else ""
 
 
 def check_at_least(smallest: int, name: str, value: int) -> None:

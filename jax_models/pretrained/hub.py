@@ -1,9 +1,9 @@
 """Trained networks by name: our own zoo, folders, repositories of the Hugging Face hub, published ImageNet weights."""
 
-import difflib
 import textwrap
 from pathlib import Path
 
+from jax_models.checks import did_you_mean
 from jax_models.data import DATASETS
 from jax_models.errors import RunError, UsageError
 from jax_models.pretrained import imagenet
@@ -42,8 +42,7 @@ def from_pretrained(
     if owner in DATASETS:
         if str(name) not in list_zoo():
             others = [one for one in list_zoo() if one.startswith(f"{owner}/")]
-            close = difflib.get_close_matches(str(name), others, n=1)
-            hint = f", did you mean {close[0]}" if close else ""
+            hint = did_you_mean(str(name), others)
             raise UsageError(f"no {name!r} in the zoo{hint}; choose from: {' '.join(others)}")
         return load(ZOO / str(name))
     return _from_hub(str(name), revision=revision)

@@ -37,11 +37,11 @@ def hub_file(repo: str, name: str, *, revision: str | None = None, repo_type: st
         UsageError: huggingface_hub is not installed.
         hub_errors(): it cannot be had.
     """
-    hub, missing = library(), _missing()
+    hub = library()
     where = {"revision": revision, "repo_type": repo_type}
     try:
         return Path(hub.hf_hub_download(repo, name, local_files_only=True, **where))
-    except missing:
+    except FileNotFoundError:
         check_network()
         return Path(hub.hf_hub_download(repo, name, **where))
 
@@ -53,13 +53,13 @@ def hub_repository(repo: str, *, revision: str | None, names: Sequence[str]) -> 
         UsageError: huggingface_hub is not installed.
         hub_errors(): they cannot be had.
     """
-    hub, missing = library(), _missing()
+    hub = library()
     try:
         check_network()
     except OSError as no_network:
         try:
             return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=names, local_files_only=True))
-        except missing:
+        except FileNotFoundError:
             raise no_network from None
     return Path(hub.snapshot_download(repo, revision=revision, allow_patterns=names))
 
@@ -78,9 +78,3 @@ def check_network() -> None:
             socket.getaddrinfo(host, "https")
         except OSError as error:
             raise OSError(f"there is no network, {host} cannot be looked up") from error
-
-
-def _missing() -> type[Exception]:
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    return LocalEntryNotFoundError
